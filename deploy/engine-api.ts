@@ -85,6 +85,12 @@ export async function removeContainers(socketPath: string, label?: string): Prom
   return found.length
 }
 
+/** The id behind a name, or undefined when the engine has no such image. */
+export async function imageId(socketPath: string, name: string): Promise<string | undefined> {
+  const answer = await callEngine(socketPath, `/images/${encodeURIComponent(name)}/json`)
+  return answer.status === 200 ? (JSON.parse(answer.body) as { Id: string }).Id : undefined
+}
+
 function* usualPlaces(env: Record<string, string | undefined>): Generator<string> {
   yield '/var/run/docker.sock'
   if (env['XDG_RUNTIME_DIR']) yield `${env['XDG_RUNTIME_DIR']}/docker.sock`
