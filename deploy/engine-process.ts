@@ -21,12 +21,13 @@ export function startTimeOf(pid: number): string | undefined {
 
 /** Waits until the process is gone. False when it still runs at the deadline. */
 export async function waitForExit(pid: number, startTime: string | undefined, deadlineMs: number): Promise<boolean> {
+  if (startTime === undefined) return true
   const end = Date.now() + deadlineMs
-  while (startTime !== undefined && startTimeOf(pid) === startTime) {
-    if (Date.now() > end) return false
+  while (Date.now() < end) {
+    if (startTimeOf(pid) !== startTime) return true
     await sleep(25)
   }
-  return true
+  return false
 }
 
 /** Runs a short command; resolves with its stdout, or undefined when it is missing or fails. */

@@ -32,7 +32,10 @@ export async function buildFromRegistry({ socketPath }: { socketPath: string }, 
     refuseErrors(await callEngine(socketPath, '/images/create?fromImage=busybox&tag=stable', pull), obstacle)
     await callEngine(socketPath, '/images/busybox:stable/tag?repo=dray-busybox&tag=latest', { method: 'POST' })
   }
-  const [workflowId, busyboxId] = await Promise.all([imageId(socketPath, tag), imageId(socketPath, 'dray-busybox:latest')])
+  const [workflowId, busyboxId] = await Promise.all([
+    imageId(socketPath, tag),
+    imageId(socketPath, 'dray-busybox:latest'),
+  ])
   if (workflowId === undefined || busyboxId === undefined) throw new Error('The engine built no image')
   return { workflowId, busyboxId, how }
 }

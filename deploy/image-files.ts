@@ -32,12 +32,16 @@ export async function imageLayers(): Promise<ImageLayers> {
 
 /** nodetool's source files, as they stand in this repository. */
 export function nodetoolFiles(): string[] {
-  return readdirSync(imageSourceDir).filter((name) => name.endsWith('.mjs')).toSorted()
+  return readdirSync(imageSourceDir)
+    .filter((name) => name.endsWith('.mjs'))
+    .toSorted()
 }
 
 async function busyboxLayer(): Promise<TarEntry[]> {
   const busybox = toolPath('busybox')
-  const applets = ((await tryCommand(busybox, ['--list'])) ?? '').split('\n').filter((name) => name && name !== 'busybox')
+  const applets = ((await tryCommand(busybox, ['--list'])) ?? '')
+    .split('\n')
+    .filter((name) => name && name !== 'busybox')
   if (!applets.includes('sh')) throw new Error(`"${busybox}" does not run here or has no shell`)
   return [
     ...['bin', 'dev', 'etc', 'proc', 'root', 'sys', 'usr', 'usr/bin'].map(directory),
@@ -46,7 +50,11 @@ async function busyboxLayer(): Promise<TarEntry[]> {
     { path: 'bin/busybox', kind: 'file', mode: 0o755, source: busybox },
     ...applets.map((name): TarEntry => ({ path: `bin/${name}`, kind: 'link', target: 'busybox' })),
     { path: 'usr/bin/env', kind: 'link', target: '/bin/busybox' },
-    { path: 'etc/passwd', kind: 'file', content: accounts('root:x:0:0:root:/root:/bin/sh', 'nobody:x:65534:65534:nobody:/:/bin/sh') },
+    {
+      path: 'etc/passwd',
+      kind: 'file',
+      content: accounts('root:x:0:0:root:/root:/bin/sh', 'nobody:x:65534:65534:nobody:/:/bin/sh'),
+    },
     { path: 'etc/group', kind: 'file', content: accounts('root:x:0:', 'nogroup:x:65534:') },
     { path: 'etc/nsswitch.conf', kind: 'file', content: accounts('passwd: files', 'group: files', 'hosts: files dns') },
   ]
@@ -61,7 +69,12 @@ async function nodeLayer(): Promise<TarEntry[]> {
   return [
     ...[...folders].filter((path) => path !== 'usr').map(directory),
     { path: 'usr/bin/node', kind: 'file', mode: 0o755, source: node },
-    ...libraries.map((path): TarEntry => ({ path: path.slice(1), kind: 'file', mode: 0o755, source: realpathSync(path) })),
+    ...libraries.map((path): TarEntry => ({
+      path: path.slice(1),
+      kind: 'file',
+      mode: 0o755,
+      source: realpathSync(path),
+    })),
     ...nodetoolFiles().map((name): TarEntry => {
       return { path: `usr/local/lib/nodetool/${name}`, kind: 'file', mode: 0o755, source: join(imageSourceDir, name) }
     }),

@@ -62,7 +62,7 @@ function header(entry: TarEntry, sizeBytes: number): Uint8Array {
   octal(0, 136, 12)
   block.write({ file: '0', link: '2', directory: '5' }[entry.kind], 156)
   if (entry.kind === 'link') block.write(entry.target, 157)
-  block.write('ustar\0' + '00', 257)
+  block.write('ustar\x0000', 257)
   // The checksum counts its own field as eight blanks.
   block.fill(' ', 148, 156)
   const sum = block.reduce((total, byte) => total + byte, 0)

@@ -102,11 +102,11 @@ function packed(name: string, arch: string, command: string[], layers: PackedIma
 
 /** Sends a docker-archive: one tar with a manifest, a config for each image and each layer once. */
 async function load(socketPath: string, images: PackedImage[]): Promise<void> {
-  const layers = new Map(images.flatMap(({ layers }) => layers.map((layer) => [layer.diffId, layer.entries] as const)))
-  const manifest = images.map(({ name, id, layers }) => ({
-    Config: `${hexOf(id)}.json`,
-    RepoTags: [name, name.replace(/:.*/, `:${hexOf(id).slice(0, 12)}`)],
-    Layers: layers.map(({ diffId }) => `${diffId}.tar`),
+  const layers = new Map(images.flatMap((image) => image.layers.map((layer) => [layer.diffId, layer.entries] as const)))
+  const manifest = images.map((image) => ({
+    Config: `${hexOf(image.id)}.json`,
+    RepoTags: [image.name, image.name.replace(/:.*/, `:${hexOf(image.id).slice(0, 12)}`)],
+    Layers: image.layers.map(({ diffId }) => `${diffId}.tar`),
   }))
   const entries: TarEntry[] = [
     { path: 'manifest.json', kind: 'file', content: JSON.stringify(manifest) },

@@ -28,7 +28,11 @@ export async function findNatsServer(env: Record<string, string | undefined> = p
 
 /** Reads "nats-server: v2.15.1"; a version with fewer or stranger parts is not new enough. */
 function isNewEnough(version: string | undefined): boolean {
-  const parts = /v?(\d+)\.(\d+)\.(\d+)/.exec(version ?? '')?.slice(1).map(Number) ?? []
+  const parts =
+    /v?(\d+)\.(\d+)\.(\d+)/
+      .exec(version ?? '')
+      ?.slice(1)
+      .map(Number) ?? []
   for (const [at, least] of oldestNats.entries()) {
     const part = parts[at] ?? -1
     if (part !== least) return part > least

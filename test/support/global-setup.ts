@@ -1,0 +1,52 @@
+// Starts the one real Docker engine that a test run uses, with both images in it, and ends it afterwards.
+//
+// The engine lives in a network namespace of its own, so it neither touches the machine's network nor meets an engine
+// that runs already. vitest runs this file once for each project that asks for it; they share one engine. Containers
+// that tests left behind are removed and make the run fail.
+
+import type { TestProject } from 'vitest/node'
+import { removeContainers } from '../../deploy/engine-api.ts'
+import { startEngine } from '../../deploy/engine.ts'
+import { ensureImages } from '../../deploy/image.ts'
+import { defaultStateDir, findNatsServer } from '../../deploy/tools.ts'
+import { claimFolder } from './claim-folder.ts'
+import './provided.ts'
+
+interface SharedEngine {
+  users: number
+  parts: ReturnType<typeof startParts>
+}
+
+const shared = globalThis as { drayTestEngine?: SharedEngine }
+
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const engine = (shared.drayTestEngine ??= { users: 0, parts: startParts() })
+  engine.users += 1
+  const parts = await engine.parts
+  project.provide('engineSocket', parts.engine.socketPath)
+  project.provide('enginePid', parts.engine.pid)
+  project.provide('natsServerPath', parts.natsServerPath)
+  project.provide('workflowImage', parts.images.workflow.image)
+  project.provide('busyboxImage', parts.images.busybox.image)
+  return async () => {
+    engine.users -= 1
+    if (engine.users === 0) await stopParts(parts)
+  }
+}
+
+async function startParts() {
+  const natsServerPath = await findNatsServer()
+  const folder = claimFolder(defaultStateDir(), 'test')
+  const engine = await startEngine({ stateDir: folder.path, network: 'isolated' })
+  // A run that was killed may have left containers; they are not this run's fault.
+  await removeContainers(engine.socketPath)
+  const images = await ensureImages({ socketPath: engine.socketPath, stateDir: folder.path })
+  return { natsServerPath, folder, engine, images }
+}
+
+async function stopParts({ engine, folder }: Awaited<ReturnType<typeof startParts>>): Promise<void> {
+  const left = await removeContainers(engine.socketPath)
+  await engine.stop()
+  folder.release()
+  if (left > 0) throw new Error(`Tests left ${left} container(s) behind`)
+}
