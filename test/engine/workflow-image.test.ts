@@ -1,5 +1,4 @@
 import { expect, inject, test } from 'vitest'
-import '../support/provided.ts'
 
 test('the engine answers', () => {
   expect(inject('engineSocket')).toContain('sock')

@@ -10,7 +10,19 @@ import { startEngine } from '../../deploy/engine.ts'
 import { ensureImages } from '../../deploy/image.ts'
 import { defaultStateDir, findNatsServer } from '../../deploy/tools.ts'
 import { claimFolder } from './claim-folder.ts'
-import './provided.ts'
+
+// What tests take with `inject('engineSocket')` and so on.
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** Unix socket of a real Docker engine that this test run owns. */
+    engineSocket: string
+    /** dockerd's process id: `/proc/<pid>/ns/net` is the engine's network namespace. */
+    enginePid: number
+    natsServerPath: string
+    workflowImage: string
+    busyboxImage: string
+  }
+}
 
 interface SharedEngine {
   users: number

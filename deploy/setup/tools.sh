@@ -1,0 +1,84 @@
+# Two programs that Debian's package folder has and this machine may not: nats-server and a static BusyBox (for the sample
+# image). Sourced by deploy/setup.sh.
+#
+# They are taken out of Debian's newest packages through private apt lists: the system's own lists and packages stay as they
+# are, and no root is needed. The mirror is the one that this machine already uses.
+
+# Agents can crash older servers with one message (see docs), and they cannot be told to write before they acknowledge.
+oldest_nats=2.10.28
+
+step_nats_server() {
+  if ours=$(new_enough_nats nats-server); then found "nats-server: found $ours on PATH"; return; fi
+  if ours=$(new_enough_nats "$tools/nats-server"); then found "nats-server: found $ours in ${tools#"$root"/}"; return; fi
+  note "nats-server: fetching Debian's newest"
+  fetch_from_sid nats-server usr/sbin/nats-server nats-server ||
+    stop_with "no nats-server $oldest_nats or newer, and it cannot be fetched here" "$(nats_hint)"
+  ours=$(new_enough_nats "$tools/nats-server") || stop_with "the fetched nats-server does not run here or is too old" "$(nats_hint)"
+  did "nats-server: fetched $ours into ${tools#"$root"/}"
+}
+
+step_busybox() {
+  if [ -x "$tools/busybox" ]; then found "busybox: found"; return; fi
+  if [ "$(uname -s)" != Linux ]; then found "busybox: not needed, images are built from a registry here"; return; fi
+  note "busybox: fetching Debian's static build"
+  if fetch_from_sid busybox-static usr/bin/busybox busybox; then did "busybox: fetched into ${tools#"$root"/}"; return; fi
+  did "busybox: cannot be fetched here; the sample image will be built from a registry"
+}
+
+new_enough_nats() {
+  version=$("$1" --version 2> /dev/null) || return 1
+  version=${version##*v}
+  lowest=$(printf '%s\n%s\n' "$oldest_nats" "$version" | sort -t . -k 1,1n -k 2,2n -k 3,3n | head -n 1)
+  [ "$lowest" = "$oldest_nats" ] || return 1
+  echo "$version"
+}
+
+nats_hint() {
+  case $(uname -s) in
+    Darwin) echo "brew install nats-server" ;;
+    *) echo "docker create --name n nats:2-alpine && docker cp n:/usr/local/bin/nats-server $tools/ && docker rm n" ;;
+  esac
+}
+
+# fetch_from_sid PACKAGE PATH_INSIDE NAME: into a temporary folder, then moved into place, so that nothing is ever half there.
+fetch_from_sid() {
+  command -v apt-get > /dev/null 2>&1 && command -v dpkg > /dev/null 2>&1 || return 1
+  mirror=$(debian_mirror) || return 1
+  apt=$state/apt
+  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/new"
+  keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  [ -f "$keyring" ] || keyring=${keyring%.gpg}.pgp
+  [ -f "$keyring" ] || return 1
+  echo "deb [signed-by=$keyring] $mirror sid main" > "$apt/sources.list"
+  if [ -z "${apt_updated:-}" ]; then
+    run_logged private_apt -q update || return 1
+    apt_updated=1
+  fi
+  rm -rf "$apt/new"
+  mkdir -p "$apt/new/root"
+  run_logged in_folder "$apt/new" private_apt -q download "$1/sid" || return 1
+  dpkg -x "$apt/new/$1"_*.deb "$apt/new/root" || return 1
+  # Older and newer packages differ in whether /bin is a folder of its own.
+  inside=$apt/new/root/$2
+  [ -f "$inside" ] || inside=$apt/new/root/${2#usr/}
+  [ -f "$inside" ] || return 1
+  mv "$inside" "$tools/$3.new" && mv "$tools/$3.new" "$tools/$3"
+  rm -rf "$apt/new"
+}
+
+private_apt() {
+  apt-get -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$apt/lists" \
+    -o "Dir::Cache=$apt/cache" -o Acquire::Languages=none -o APT::Sandbox::User= "$@"
+}
+
+in_folder() { (cd "$1" && shift && "$@"); }
+
+# The first address that this machine's own sources give for Debian itself, not for its security updates.
+debian_mirror() {
+  found_mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2> /dev/null |
+    sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([a-z+]*:[^ ]*\/debian\/\{0,1\}\) .*/\2/p' | head -n 1)
+  [ -n "$found_mirror" ] || found_mirror=$(cat /etc/apt/sources.list.d/*.sources 2> /dev/null |
+    sed -n 's/^URIs: *\([^ ]*\/debian\/\{0,1\}\)\( .*\)\{0,1\}$/\1/p' | head -n 1)
+  [ -n "$found_mirror" ] || return 1
+  echo "$found_mirror"
+}
