@@ -42,4 +42,5 @@ if [ "$purpose" != check ]; then
   step nats_server
   step busybox
   step engine
+  rm -rf "$state/apt"
 fi

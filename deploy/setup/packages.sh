@@ -23,7 +23,7 @@ step_packages() {
   copy=$full
   [ -z "$omit" ] || copy=$lean
   cp package-lock.json "$copy"
-  did "packages: installed ${omit:+without development tools }"
+  did "packages: installed${omit:+ without development tools}"
 }
 
 same() { [ -f "$1" ] && cmp -s package-lock.json "$1"; }
