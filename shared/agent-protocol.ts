@@ -54,7 +54,11 @@ export type JoinBody = z.infer<typeof joinBodySchema>
 export interface JoinAnswer {
   readonly agent: string
   readonly key: string
-  readonly nats: { readonly urls: readonly string[]; readonly jwt: string; readonly tls?: { readonly ca?: string } | undefined }
+  readonly nats: {
+    readonly urls: readonly string[]
+    readonly jwt: string
+    readonly tls?: { readonly ca?: string } | undefined
+  }
   readonly lease_seconds: number
 }
 

@@ -11,7 +11,12 @@ export interface AgentView {
   readonly state: 'ready' | 'cordoned' | 'draining' | 'lost'
   readonly version: string
   readonly protocol: number
-  readonly capacity: { readonly cpus: number; readonly memory: number; readonly disk?: number | undefined; readonly gpus: readonly Gpu[] }
+  readonly capacity: {
+    readonly cpus: number
+    readonly memory: number
+    readonly disk?: number | undefined
+    readonly gpus: readonly Gpu[]
+  }
   readonly used: { readonly cpus: number; readonly memory: number; readonly gpus: readonly string[] }
   readonly running: readonly { readonly tenant: string; readonly job: string; readonly attempt: number }[]
   readonly posture: Posture

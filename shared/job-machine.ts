@@ -12,22 +12,59 @@
 //
 // `cancel` is a flag beside the phase, never a status of its own.
 import { jobError, type ErrorCode, type JobError } from './errors.ts'
-import { isTerminal, type Assignment, type Exit, type JobState, type Phase, type RetryPolicy, type Status } from './job.ts'
+import {
+  isTerminal,
+  type Assignment,
+  type Exit,
+  type JobState,
+  type Phase,
+  type RetryPolicy,
+  type Status,
+} from './job.ts'
 
 export type JobEvent =
   | { readonly type: 'assigned'; readonly agent: string; readonly attempt: number; readonly gpus: readonly string[] }
   | { readonly type: 'unassigned'; readonly attempt: number; readonly reason: string }
-  | { readonly type: 'claimed'; readonly agent: string; readonly session: string; readonly attempt: number; readonly beat: number; readonly adopt: boolean }
-  | { readonly type: 'reported'; readonly agent: string; readonly session: string; readonly attempt: number; readonly phase: 'pulling' | 'creating' | 'running' }
+  | {
+      readonly type: 'claimed'
+      readonly agent: string
+      readonly session: string
+      readonly attempt: number
+      readonly beat: number
+      readonly adopt: boolean
+    }
+  | {
+      readonly type: 'reported'
+      readonly agent: string
+      readonly session: string
+      readonly attempt: number
+      readonly phase: 'pulling' | 'creating' | 'running'
+    }
   | { readonly type: 'lapsed'; readonly attempt: number; readonly reason: string }
   | { readonly type: 'renewed'; readonly agent: string; readonly session: string; readonly attempt: number }
   | { readonly type: 'cancel_requested'; readonly graceSeconds: number }
-  | { readonly type: 'finished'; readonly agent: string; readonly session: string; readonly attempt: number; readonly exit: Exit; readonly result: unknown; readonly error: JobError | null; readonly updates: number }
+  | {
+      readonly type: 'finished'
+      readonly agent: string
+      readonly session: string
+      readonly attempt: number
+      readonly exit: Exit
+      readonly result: unknown
+      readonly error: JobError | null
+      readonly updates: number
+    }
   | { readonly type: 'expired' }
   | { readonly type: 'lost'; readonly attempt: number }
   | { readonly type: 'unsatisfiable'; readonly why: string }
 
-export type Refusal = 'terminal' | 'duplicate' | 'stale_attempt' | 'superseded' | 'wrong_agent' | 'wrong_phase' | 'attempt_not_next'
+export type Refusal =
+  | 'terminal'
+  | 'duplicate'
+  | 'stale_attempt'
+  | 'superseded'
+  | 'wrong_agent'
+  | 'wrong_phase'
+  | 'attempt_not_next'
 
 export type TransitionResult =
   | { readonly ok: true; readonly job: JobState }
@@ -39,7 +76,11 @@ function move(job: JobState, change: Partial<JobState>): TransitionResult {
   return { ok: true, job: { ...job, ...change, rev: job.rev + 1 } }
 }
 
-const STARTING: Record<Assignment['heldPhase'], Status> = { pulling: 'starting', creating: 'starting', running: 'running' }
+const STARTING: Record<Assignment['heldPhase'], Status> = {
+  pulling: 'starting',
+  creating: 'starting',
+  running: 'running',
+}
 const ORDER: readonly Phase[] = ['pulling', 'creating', 'running']
 
 /** The next state of `job` after `event`, or why there is none. Pure and total. */
@@ -64,7 +105,10 @@ export function transition(job: JobState, event: JobEvent): TransitionResult {
       return finished(job, event)
     case 'expired':
       if (job.phase !== 'queued') return refuse('wrong_phase')
-      return end(job, 'error', { error: jobError('expired', 'The job waited longer than its queue_ttl_seconds.'), exit: neverRan('lost') })
+      return end(job, 'error', {
+        error: jobError('expired', 'The job waited longer than its queue_ttl_seconds.'),
+        exit: neverRan('lost'),
+      })
     case 'unsatisfiable':
       if (job.phase !== 'queued') return refuse('wrong_phase')
       return end(job, 'error', { error: jobError('unsatisfiable', event.why), exit: neverRan('lost') })
@@ -112,7 +156,14 @@ type Of<T extends JobEvent['type']> = Extract<JobEvent, { type: T }>
 function assigned(job: JobState, event: Of<'assigned'>): TransitionResult {
   if (job.phase !== 'queued') return refuse('wrong_phase')
   if (event.attempt !== nextAttempt(job)) return refuse('attempt_not_next')
-  const assignment: Assignment = { agent: event.agent, attempt: event.attempt, gpus: event.gpus, session: null, claimBeat: 0, heldPhase: 'pulling' }
+  const assignment: Assignment = {
+    agent: event.agent,
+    attempt: event.attempt,
+    gpus: event.gpus,
+    session: null,
+    claimBeat: 0,
+    heldPhase: 'pulling',
+  }
   return move(job, { phase: 'assigned', assignment })
 }
 
@@ -133,7 +184,10 @@ function claimed(job: JobState, event: Of<'claimed'>): TransitionResult {
   if (assignment.session === event.session && job.phase !== 'reconnecting') return refuse('duplicate')
   // Another session of the same agent may only take over what it found on its machine.
   if (assignment.session !== event.session && !event.adopt) return refuse('superseded')
-  return move(job, { ...back(assignment), assignment: { ...assignment, session: event.session, claimBeat: event.beat } })
+  return move(job, {
+    ...back(assignment),
+    assignment: { ...assignment, session: event.session, claimBeat: event.beat },
+  })
 }
 
 /** Where a held job stands when its agent speaks: also the way back from reconnecting. */
@@ -188,9 +242,12 @@ function finished(job: JobState, event: Of<'finished'>): TransitionResult {
   if (typeof assignment === 'string') return refuse(assignment)
   const finishedBy = { agent: event.agent, attempt: event.attempt }
   const { exit, error, result } = event
-  if (exit.reason === 'container' || (job.cancel && exit.reason === 'cancelled')) return end(job, 'cancelled', { exit, finishedBy })
-  if (error === null && exit.reason === 'exited') return end(job, 'completed', { exit, finishedBy, result: result ?? {} })
-  const failure = error ?? jobError('internal', `The agent stopped the container (${exit.reason}) though nobody asked for it.`)
+  if (exit.reason === 'container' || (job.cancel && exit.reason === 'cancelled'))
+    return end(job, 'cancelled', { exit, finishedBy })
+  if (error === null && exit.reason === 'exited')
+    return end(job, 'completed', { exit, finishedBy, result: result ?? {} })
+  const failure =
+    error ?? jobError('internal', `The agent stopped the container (${exit.reason}) though nobody asked for it.`)
   return fail(job, failure, exit, finishedBy)
 }
 

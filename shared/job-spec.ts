@@ -32,14 +32,23 @@ const envKey = z
 const env = z.record(envKey, text)
 const labels = z.record(nameSchema, nameSchema)
 
-const absolutePath = filled.refine((path) => path.startsWith('/') && !path.split('/').includes('..'), 'must be an absolute path without ".."')
+const absolutePath = filled.refine(
+  (path) => path.startsWith('/') && !path.split('/').includes('..'),
+  'must be an absolute path without ".."',
+)
 const workdir = absolutePath.refine(
   (path) => !/^\/+(proc|sys|dev)(\/|$)/.test(path),
   'must not lie under /proc, /sys or /dev',
 )
 
 const notYet = (what: string) =>
-  z.unknown().refine((value) => value === undefined || (Array.isArray(value) && value.length === 0), `${what} are not available in this version: leave it out`).optional()
+  z
+    .unknown()
+    .refine(
+      (value) => value === undefined || (Array.isArray(value) && value.length === 0),
+      `${what} are not available in this version: leave it out`,
+    )
+    .optional()
 
 const resources = z.strictObject({
   memory: size.pipe(z.number().min(6 * 2 ** 20, 'must be at least 6m')).optional(),
@@ -56,7 +65,10 @@ const resources = z.strictObject({
 
 const retries = z.strictObject({
   max_attempts: z.int().min(1).max(100).default(1),
-  on: z.array(z.string().refine((code): code is ErrorCode => isErrorCode(code), 'must be an error code of the catalogue')).max(64).default([]),
+  on: z
+    .array(z.string().refine((code): code is ErrorCode => isErrorCode(code), 'must be an error code of the catalogue'))
+    .max(64)
+    .default([]),
   backoff_seconds: z.number().min(0).max(SECONDS_MAX).default(1),
   exclusive: z.boolean().default(false),
 })
@@ -69,14 +81,20 @@ export const submitBodySchema = z
   .strictObject({
     request: runJobRequestSchema.optional(),
     stdin: stdinSchema.optional(),
-    image: filled.max(512).regex(/^[^\s\0-\x1f]+$/, 'must be an image name without spaces').optional(),
+    image: filled
+      .max(512)
+      .regex(/^[\x21-\x7e]+$/, 'must be an image name of printable ASCII without spaces')
+      .optional(),
     command: z.array(text).max(4096).optional(),
     entrypoint: z.array(text).max(4096).optional(),
     pull: z.enum(['missing', 'always', 'never']).default('missing'),
     env: env.default({}),
     secrets: notYet('secrets'),
     workdir: workdir.optional(),
-    user: filled.max(255).regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$/, 'must be "uid[:gid]" or a name').optional(),
+    user: filled
+      .max(255)
+      .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?$/, 'must be "uid[:gid]" or a name')
+      .optional(),
     resources: resources.prefault({}),
     read_only: z.boolean().default(false),
     network: z.enum(['internet', 'none']).default('internet'),
@@ -98,13 +116,21 @@ export const submitBodySchema = z
   })
   .superRefine((body, context) => {
     if (body.request !== undefined && body.stdin !== undefined)
-      context.addIssue({ code: 'custom', path: ['stdin'], message: 'must not be given together with "request": at most one of them' })
+      context.addIssue({
+        code: 'custom',
+        path: ['stdin'],
+        message: 'must not be given together with "request": at most one of them',
+      })
     for (const key of Object.keys(body.request?.env ?? {}))
       if (!envKey.safeParse(key).success)
         context.addIssue({ code: 'custom', path: ['request', 'env', key], message: 'is not a name that a job may set' })
     const id = body.request?.job_id
     if (typeof id === 'string' && !nameSchema.safeParse(id).success)
-      context.addIssue({ code: 'custom', path: ['request', 'job_id'], message: 'must begin with a letter or digit and hold at most 63 letters, digits, "_" or "-"' })
+      context.addIssue({
+        code: 'custom',
+        path: ['request', 'job_id'],
+        message: 'must begin with a letter or digit and hold at most 63 letters, digits, "_" or "-"',
+      })
   })
 
 /** What a client may send. */
@@ -132,6 +158,10 @@ export interface EffectiveLimits {
   readonly fileSizeBytes: number | null
 }
 
+function megabytes(value: number | null | undefined): number | null {
+  return value ? Math.floor(value * 2 ** 20) : null
+}
+
 function stricter(first: number, second: number | null | undefined): number {
   return second === null || second === undefined ? first : Math.min(first, second)
 }
@@ -139,12 +169,14 @@ function stricter(first: number, second: number | null | undefined): number {
 /** What the container gets: the stricter of `resources` (or the agent's default) and the request's `resource_limits`. */
 export function effectiveLimits(spec: JobSpec, defaults: ResourceDefaults): EffectiveLimits {
   const limits = spec.request?.resource_limits
-  const megabytes = (value: number | null | undefined): number | null => (value ? Math.floor(value * 2 ** 20) : null)
   const memory = Math.max(6 * 2 ** 20, stricter(spec.resources.memory ?? defaults.memory, megabytes(limits?.memory_mb)))
   const timeouts = [spec.timeout_seconds, limits?.time_seconds].filter((value) => typeof value === 'number')
   return {
     memory,
-    cpus: Math.max(0.01, stricter(spec.resources.cpus ?? defaults.cpus, limits?.cpu_percent ? limits.cpu_percent / 100 : null)),
+    cpus: Math.max(
+      0.01,
+      stricter(spec.resources.cpus ?? defaults.cpus, limits?.cpu_percent ? limits.cpu_percent / 100 : null),
+    ),
     gpus: spec.resources.gpus,
     pids: Math.max(1, Math.floor(stricter(spec.resources.pids, limits?.max_processes))),
     shm: Math.min(spec.resources.shm, memory),

@@ -14,7 +14,16 @@ export type Phase = (typeof PHASES)[number]
 export const HELD_PHASES = ['pulling', 'creating', 'running', 'finished'] as const
 export type HeldPhase = (typeof HELD_PHASES)[number]
 
-export const EXIT_REASONS = ['exited', 'container', 'oom', 'timeout', 'cancelled', 'output_limit', 'gpu_memory', 'lost'] as const
+export const EXIT_REASONS = [
+  'exited',
+  'container',
+  'oom',
+  'timeout',
+  'cancelled',
+  'output_limit',
+  'gpu_memory',
+  'lost',
+] as const
 
 /** How the container ended. `signal` only where we sent one; `code` null where no container ran. */
 export interface Exit {

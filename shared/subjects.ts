@@ -14,12 +14,14 @@ export interface AttemptKey {
 }
 
 function token(value: string): string {
-  if (!NAME_PATTERN.test(value)) throw new Error(`Cannot build a subject: ${JSON.stringify(value)} is not a valid token`)
+  if (!NAME_PATTERN.test(value))
+    throw new Error(`Cannot build a subject: ${JSON.stringify(value)} is not a valid token`)
   return value
 }
 
 function attemptToken(attempt: number): string {
-  if (!Number.isSafeInteger(attempt) || attempt < 1) throw new Error(`Cannot build a subject: attempt ${attempt} is not 1, 2, 3, …`)
+  if (!Number.isSafeInteger(attempt) || attempt < 1)
+    throw new Error(`Cannot build a subject: attempt ${attempt} is not 1, 2, 3, …`)
   return String(attempt)
 }
 

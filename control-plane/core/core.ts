@@ -2,7 +2,15 @@
 //
 // What the HTTP layer may ask of the core: one method for each thing that a client, an agent or an operator can do.
 // Methods take values that http/ has parsed with the schemas of shared/, and throw AppError; they know no HTTP.
-import type { ClaimBody, FinishBody, Grant, HeartbeatAnswer, HeartbeatBody, JoinAnswer, JoinBody } from '../../shared/agent-protocol.ts'
+import type {
+  ClaimBody,
+  FinishBody,
+  Grant,
+  HeartbeatAnswer,
+  HeartbeatBody,
+  JoinAnswer,
+  JoinBody,
+} from '../../shared/agent-protocol.ts'
 import type { JobView } from '../../shared/job.ts'
 import type { JobSpec } from '../../shared/job-spec.ts'
 import type { AgentView } from '../../shared/fleet.ts'
@@ -52,7 +60,12 @@ export interface Core {
   /** The agent's key and NATS access end; its jobs lapse. */
   deleteAgent(id: string): Promise<void>
 
-  createKey(options: { readonly tenant: string; readonly role: Role; readonly name: string | null; readonly expiresAtMs: number | null }): Promise<NewToken>
+  createKey(options: {
+    readonly tenant: string
+    readonly role: Role
+    readonly name: string | null
+    readonly expiresAtMs: number | null
+  }): Promise<NewToken>
   listKeys(): Promise<readonly KeyRecord[]>
   deleteKey(id: string): Promise<void>
   createJoinToken(options: { readonly pool: string | null; readonly expiresAtMs: number | null }): Promise<NewToken>

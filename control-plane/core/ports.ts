@@ -214,7 +214,10 @@ export interface JobStore {
   listAgents(page: { readonly limit: number; readonly cursor: string | null }): Promise<Page<AgentRecord>>
   /** Live jobs placed on one agent. */
   jobsOnAgent(agent: string): Promise<readonly JobRecord[]>
-  setAgentFlags(id: string, flags: { readonly cordoned?: boolean; readonly draining?: boolean }): Promise<AgentRecord | null>
+  setAgentFlags(
+    id: string,
+    flags: { readonly cordoned?: boolean; readonly draining?: boolean },
+  ): Promise<AgentRecord | null>
   /** Clean goodbye: the lease ends now. False when `session` is not the current one. */
   leaveAgent(id: string, session: string): Promise<boolean>
   deleteAgent(id: string): Promise<boolean>
@@ -262,6 +265,8 @@ export interface Bus {
   status(): string | null
   /** A user JWT for an agent's own nkey, valid for `ttlSeconds`. */
   mintAgentJwt(agent: string, nkey: string, ttlSeconds: number): Promise<string>
+  /** Ends a deleted agent's access to NATS. Never throws: its key has ended already, and its JWT ends by itself. */
+  revokeAgent(nkey: string): Promise<void>
   /** What an agent dials. */
   agentUrls(): readonly string[]
   close(): Promise<void>

@@ -1,0 +1,145 @@
+// Portable: Web APIs only.
+//
+// What agents ask: join, claim, finish, leave. The fence is here: an attempt that no longer counts is answered
+// `fenced`, a process that is no longer its agent's newest `superseded`, and neither changes anything.
+import type { ClaimBody, FinishBody, Grant, JoinAnswer, JoinBody, Resume } from '../../shared/agent-protocol.ts'
+import { AGENT_PROTOCOL } from '../../shared/agent-protocol.ts'
+import { AppError } from '../../shared/errors.ts'
+import { newId, newSecret, sha256Hex } from '../../shared/ids.ts'
+import type { JobRecord, JobState } from '../../shared/job.ts'
+import { applyEvent, type Applied } from './apply-event.ts'
+import type { AgentCall } from './core.ts'
+import type { CoreContext } from './deps.ts'
+import type { JobKey } from './ports.ts'
+
+/** A result that is larger travels as an update and is named by its seq; the slack covers how agents count it. */
+const MAX_RESULT_CHARACTERS = 300_000
+const NOTHING_STORED: Resume = { n: 0, stdout_lines: 0, stderr_lines: 0, subject_seq: 0, session: null }
+
+export async function joinAgent(core: CoreContext, body: JoinBody, session: string): Promise<JoinAnswer> {
+  // PROTOCOL, head: agent N works with control plane N and N-1, and the reverse.
+  if (body.protocol > AGENT_PROTOCOL + 1)
+    throw new AppError(
+      'conflict',
+      `Cannot join: the agent speaks protocol ${body.protocol}, this control plane ${AGENT_PROTOCOL}. Upgrade the control plane first.`,
+    )
+  const id = newId('agt')
+  const key = newSecret('agent')
+  const joined = await core.store.joinAgent(
+    {
+      id,
+      name: body.name ?? id,
+      pool: body.pool,
+      labels: body.labels,
+      nkey: body.nkey,
+      keyHash: await sha256Hex(key),
+      version: body.version,
+      protocol: body.protocol,
+      capacity: body.capacity,
+      posture: body.posture,
+      bootId: body.boot_id,
+      session,
+    },
+    await sha256Hex(body.join_token),
+  )
+  if (joined === 'bad_token')
+    throw new AppError('unauthenticated', 'Cannot join: the join token is unknown or has expired.', {
+      hint: 'Make a new one with "dray token".',
+    })
+  const jwt = await core.bus.mintAgentJwt(joined.id, body.nkey, core.config.natsJwtSeconds)
+  return { agent: joined.id, key, nats: { urls: core.bus.agentUrls(), jwt }, lease_seconds: core.config.leaseMs / 1000 }
+}
+
+export async function claim(core: CoreContext, call: AgentCall, key: JobKey, body: ClaimBody): Promise<Grant> {
+  requireCurrent(call)
+  const { agent, session } = call
+  const applied = await applyEvent(core, key, {
+    event: { type: 'claimed', agent: agent.id, session, attempt: body.attempt, beat: body.beat, adopt: body.adopt },
+    attempt: { attempt: body.attempt },
+    guard: { kind: 'session', agent: agent.id, session },
+  })
+  const { record, state } = granted(applied, key, body.attempt)
+  // The first claim of an attempt: nobody can have published it before, so NATS need not be asked, nor be there.
+  const isFirst = applied.kind === 'applied' && applied.before.state.phase === 'assigned'
+  const resume = isFirst ? NOTHING_STORED : await core.bus.readResume(agent.id, { ...key, attempt: body.attempt })
+  return grantOf(core, record, state, resume)
+}
+
+function granted(applied: Applied, key: JobKey, attempt: number): { record: JobRecord; state: JobState } {
+  if (applied.kind === 'applied') return { record: applied.before, state: applied.state }
+  if (applied.kind === 'refused' && applied.refusal === 'duplicate')
+    return { record: applied.record, state: applied.record.state }
+  throw refused(applied, 'claim', key, attempt)
+}
+
+function grantOf(core: CoreContext, record: JobRecord, state: JobState, resume: Resume): Grant {
+  return {
+    spec: record.spec,
+    env: {},
+    secrets: {},
+    limits: { output_bytes: core.config.outputBytes, line_bytes: core.config.lineBytes },
+    gpus: state.assignment?.gpus ?? [],
+    lost_after_seconds: record.spec.lost_after_seconds,
+    cancel_requested: state.cancel !== null,
+    cancel_grace_seconds: state.cancel?.grace_seconds,
+    resume,
+  }
+}
+
+export async function finish(core: CoreContext, call: AgentCall, key: JobKey, body: FinishBody): Promise<void> {
+  requireCurrent(call)
+  const { agent, session } = call
+  if (JSON.stringify(body.result ?? null).length > MAX_RESULT_CHARACTERS)
+    throw new AppError(
+      'bad_request',
+      `Cannot finish job "${key.job}": its result is larger than 256 KiB. Name the update that holds it: {"$update": seq}.`,
+    )
+  const error = body.error ?? null
+  const applied = await applyEvent(core, key, {
+    event: {
+      type: 'finished',
+      agent: agent.id,
+      session,
+      attempt: body.attempt,
+      exit: body.exit,
+      result: body.result,
+      error,
+      updates: body.updates,
+    },
+    attempt: {
+      attempt: body.attempt,
+      imageDigest: body.image_digest,
+      startedAtMs: body.started_at === null ? null : Date.parse(body.started_at),
+      finishedAtMs: Date.parse(body.finished_at),
+      updates: body.updates,
+      exit: body.exit,
+      error,
+    },
+    guard: { kind: 'session', agent: agent.id, session },
+    ...(error ? { reason: error.code } : {}),
+  })
+  if (applied.kind === 'applied' || (applied.kind === 'refused' && applied.refusal === 'duplicate')) return
+  throw refused(applied, 'finish', key, body.attempt)
+}
+
+export async function leave(core: CoreContext, call: AgentCall): Promise<void> {
+  if (!(await core.store.leaveAgent(call.agent.id, call.session))) throw supersededError(call)
+}
+
+function requireCurrent(call: AgentCall): void {
+  if (call.agent.session !== call.session) throw supersededError(call)
+}
+
+export function supersededError(call: AgentCall): AppError {
+  return new AppError('superseded', `Session "${call.session}" of agent "${call.agent.id}" is not its newest one.`)
+}
+
+function refused(applied: Applied, action: string, key: JobKey, attempt: number): AppError {
+  const why = applied.kind === 'refused' ? applied.refusal : applied.kind
+  if (why === 'superseded' || why === 'guarded')
+    return new AppError(
+      'superseded',
+      `Cannot ${action} attempt ${attempt} of job "${key.job}": a newer process of this agent holds it.`,
+    )
+  return new AppError('fenced', `Cannot ${action} attempt ${attempt} of job "${key.job}": it does not count (${why}).`)
+}

@@ -1,0 +1,95 @@
+// Portable: Web APIs only.
+//
+// Puts the parts of the core together. Owns two pieces of background work: the scheduler's run and the sweep; both end
+// with close().
+import { sha256Hex } from '../../shared/ids.ts'
+import * as agentCalls from './agent-calls.ts'
+import * as agents from './agents.ts'
+import type { Core } from './core.ts'
+import * as credentials from './credentials.ts'
+import type { CoreContext, CoreDeps } from './deps.ts'
+import { heartbeat } from './heartbeat.ts'
+import * as jobs from './jobs.ts'
+import { createScheduler, type Scheduler } from './scheduler.ts'
+import { sweep } from './sweep.ts'
+
+const SWEEP_EVERY_MS = 2_000
+
+export function createCore(deps: CoreDeps): Core {
+  const context: CoreContext = {
+    ...deps,
+    hint: (key) => deps.bus.publishHint(key),
+    pokeScheduler: () => scheduler.poke(),
+  }
+  const scheduler: Scheduler = createScheduler(context)
+  const sweeper = createSweeper(context)
+  return {
+    submit: (spec, options) => jobs.submitJob(context, spec, options),
+    showJob: (key) => jobs.showJob(context, key),
+    listJobs: (filter) => jobs.listJobs(context, filter),
+    cancelJob: (key, graceSeconds) => jobs.cancelJob(context, key, graceSeconds),
+    retryJob: (key) => jobs.retryJob(context, key),
+    authenticateAgent: async (key) => deps.store.agentByKeyHash(await sha256Hex(key)),
+    authenticateKey: async (key) => deps.store.keyByHash(await sha256Hex(key)),
+    joinAgent: (body, session) => agentCalls.joinAgent(context, body, session),
+    heartbeat: (call, body) => heartbeat(context, call, body),
+    claim: (call, key, body) => agentCalls.claim(context, call, key, body),
+    finish: (call, key, body) => agentCalls.finish(context, call, key, body),
+    leave: (call) => agentCalls.leave(context, call),
+    listAgents: (page) => agents.listAgents(context, page),
+    showAgent: (id) => agents.showAgent(context, id),
+    setAgent: (id, action) => agents.setAgent(context, id, action),
+    deleteAgent: (id) => agents.deleteAgent(context, id),
+    createKey: (options) => credentials.createKey(context, options),
+    listKeys: () => deps.store.listKeys(null),
+    deleteKey: (id) => credentials.deleteKey(context, id),
+    createJoinToken: (options) => credentials.createJoinToken(context, options),
+    metrics: () => deps.store.metrics(),
+    readiness: () => readiness(deps),
+    tick: () => sweeper.tick(),
+    async close() {
+      await sweeper.close()
+      await scheduler.close()
+    },
+  }
+}
+
+/** At most one sweep at a time, at most one in two seconds, whoever asks. */
+function createSweeper(core: CoreContext): { tick(): void; close(): Promise<void> } {
+  let lastMs = Number.NEGATIVE_INFINITY
+  let running: Promise<void> | null = null
+  let closed = false
+  const run = async (): Promise<void> => {
+    try {
+      await sweep(core)
+    } catch (error) {
+      core.log.warn('a sweep failed', { error: String(error) })
+    }
+    running = null
+  }
+  return {
+    tick() {
+      const now = core.clock.nowMs()
+      // A wall clock that was set back must not silence the sweep: judge the distance, whatever its sign.
+      if (closed || running || Math.abs(now - lastMs) < SWEEP_EVERY_MS) return
+      lastMs = now
+      running = run()
+    },
+    async close() {
+      closed = true
+      await running
+    },
+  }
+}
+
+async function readiness({ store, bus }: CoreDeps): Promise<readonly string[]> {
+  const reasons: string[] = []
+  const natsReason = bus.status()
+  if (natsReason !== null) reasons.push(`nats: ${natsReason}`)
+  try {
+    await store.ping()
+  } catch (error) {
+    reasons.push(`database: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  return reasons
+}

@@ -1,0 +1,70 @@
+// Portable: Web APIs only.
+//
+// What time does to jobs: the only place where waiting has consequences. All ages are by the database's clock. A sweep
+// that finds that nobody swept for a term judges nothing: it gave every lease a fresh term instead (DESIGN 4, blindness).
+import { willRetry } from '../../shared/job-machine.ts'
+import type { JobRecord } from '../../shared/job.ts'
+import { applyEvent } from './apply-event.ts'
+import type { CoreContext } from './deps.ts'
+import type { JobKey } from './ports.ts'
+
+/** An assignment that was not claimed is sent again after this long … */
+const RESEND_AFTER_MS = 1_000
+/** … and taken back after this long. */
+const UNCLAIMED_MS = 5_000
+/** Rows of each kind in one sweep; the next sweep takes the rest. */
+const SWEEP_LIMIT = 200
+
+export async function sweep(core: CoreContext): Promise<void> {
+  const view = await core.store.beginSweep({ termMs: core.config.leaseMs, limit: SWEEP_LIMIT })
+  for (const { record, waitedMs } of view.unclaimed) await settleUnclaimed(core, record, waitedMs)
+  for (const record of view.lapsed) await lapse(core, record)
+  for (const { record, silentMs } of view.reconnecting) await settleSilent(core, record, silentMs)
+  for (const record of view.expired) await applyEvent(core, keyOf(record), { event: { type: 'expired' } }, record)
+  if (view.queuedCount > 0) core.pokeScheduler()
+}
+
+function keyOf(record: JobRecord): JobKey {
+  return { tenant: record.state.tenant, job: record.state.id }
+}
+
+async function settleUnclaimed(core: CoreContext, record: JobRecord, waitedMs: number): Promise<void> {
+  const { assignment } = record.state
+  if (!assignment || waitedMs < RESEND_AFTER_MS) return
+  const key = keyOf(record)
+  if (waitedMs < UNCLAIMED_MS) {
+    core.bus.publishRun(assignment.agent, { ...key, attempt: assignment.attempt, image: record.spec.image ?? null })
+    return
+  }
+  const reason = `agent "${assignment.agent}" did not claim it in time`
+  await applyEvent(core, key, { event: { type: 'unassigned', attempt: assignment.attempt, reason }, reason }, record)
+}
+
+async function lapse(core: CoreContext, record: JobRecord): Promise<void> {
+  const { assignment } = record.state
+  if (!assignment) return
+  const reason = `the lease of agent "${assignment.agent}" ran out`
+  const event = { type: 'lapsed', attempt: assignment.attempt, reason } as const
+  const applied = await applyEvent(
+    core,
+    keyOf(record),
+    { event, reason, guard: { kind: 'lease_expired', agent: assignment.agent } },
+    record,
+  )
+  if (applied.kind === 'applied') await settleSilent(core, { ...record, state: applied.state }, 0)
+}
+
+/** A silent attempt: queued again at once where the job allows it, else given up once its container must be gone. */
+async function settleSilent(core: CoreContext, record: JobRecord, silentMs: number): Promise<void> {
+  const { state, spec } = record
+  if (!state.assignment) return
+  const goneAfterMs = spec.lost_after_seconds * 1000 + core.config.leaseMs
+  const mayRetryNow = willRetry(state, 'agent_lost') && !state.retries.exclusive
+  if (!mayRetryNow && silentMs < goneAfterMs) return
+  await applyEvent(
+    core,
+    keyOf(record),
+    { event: { type: 'lost', attempt: state.assignment.attempt }, reason: 'agent_lost' },
+    record,
+  )
+}
