@@ -1,0 +1,72 @@
+// The one error that leaves this folder. `code` is the word of the closed catalogue that a job's error carries,
+// `kind` the finer word that the agent's own code branches on, `hint` what a person can do about it.
+
+import type { ErrorCode } from '../../shared/errors.ts'
+
+export type EngineErrorCode = Extract<
+  ErrorCode,
+  'image_not_found' | 'image_pull_failed' | 'start_failed' | 'disk_full' | 'engine_lost' | 'internal'
+>
+
+export type EngineErrorKind =
+  | 'image_missing'
+  | 'image_name'
+  | 'pull_denied'
+  | 'pull_failed'
+  | 'command_missing'
+  | 'command_not_executable'
+  | 'no_command'
+  | 'user_unknown'
+  | 'workdir'
+  | 'mount'
+  | 'network_missing'
+  | 'gpu_driver_missing'
+  | 'gpu_failed'
+  | 'memory_too_small'
+  | 'cpus_too_many'
+  | 'disk_limit_unsupported'
+  | 'profile_missing'
+  | 'refused'
+  | 'disk_full'
+  | 'name_in_use'
+  | 'not_running'
+  | 'being_removed'
+  | 'container_missing'
+  | 'log_unreadable'
+  | 'engine_away'
+  | 'engine_forbidden'
+  | 'engine_silent'
+  | 'engine_fault'
+
+export type Fault = {
+  kind: EngineErrorKind
+  code: EngineErrorCode
+  message: string
+  hint: string
+  /** The same call may succeed later without anybody changing anything. */
+  transient: boolean
+  /** What a shell would have returned for a command that could not be run. */
+  exitCode?: number
+}
+
+export class EngineError extends Error {
+  override readonly name = 'EngineError'
+  readonly kind: EngineErrorKind
+  readonly code: EngineErrorCode
+  readonly hint: string
+  readonly transient: boolean
+  readonly exitCode: number | undefined
+
+  constructor(fault: Fault, options?: { cause?: unknown }) {
+    super(fault.message, options)
+    this.kind = fault.kind
+    this.code = fault.code
+    this.hint = fault.hint
+    this.transient = fault.transient
+    this.exitCode = fault.exitCode
+  }
+}
+
+/** Narrowing with an optional list of kinds: `isEngineError(error, 'container_missing')`. */
+export const isEngineError = (error: unknown, ...kinds: EngineErrorKind[]): error is EngineError =>
+  error instanceof EngineError && (kinds.length === 0 || kinds.includes(error.kind))
