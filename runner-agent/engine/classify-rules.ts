@@ -56,7 +56,7 @@ export const RULES: readonly Rule[] = [
     kind: 'pull_denied',
     code: 'image_pull_failed',
     say: (failure) => `The registry refused to give image "${failure.subject}": it does not exist or needs a login.`,
-    hint: 'Check the name; for a private image, log this machine in to its registry.',
+    hint: 'Check the name; for a private image, run "docker login" there as the user of the agent.',
   },
   {
     pattern: /network .+ not found|could not find a network matching/i,

@@ -1,12 +1,10 @@
 // Waiting between two attempts to reach an engine that is away.
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import { backoffMs } from '../../shared/backoff.ts'
 
-const FIRST_DELAY_MS = 50
-const LAST_DELAY_MS = 5000
-
-export const retryDelayMs = (attempt: number): number =>
-  Math.min(LAST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(attempt, 10))
+export const retryDelayMs = (failures: number): number =>
+  backoffMs(failures, { firstMs: 50, maxMs: 5000 }, Math.random())
 
 /** Rejects with the signal's reason when it aborts. */
 export const pause = async (delayMs: number, signal: AbortSignal): Promise<void> => {
