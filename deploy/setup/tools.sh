@@ -1,8 +1,9 @@
-# Two programs that Debian's package folder has and this machine may not: nats-server and a static BusyBox (for the sample
-# image). Sourced by deploy/setup.sh.
+# Two programs that this machine may not have: a new nats-server and a static BusyBox (for the sample image). Sourced by
+# deploy/setup.sh.
 #
-# They are taken out of Debian's newest packages through private apt lists: the system's own lists and packages stay as they
-# are, and no root is needed. The mirror is the one that this machine already uses.
+# On Debian they are taken out of the newest packages through private apt lists: the system's own lists and packages stay as
+# they are, and no root is needed. The mirror is the one that this machine already uses. Elsewhere they are copied out of
+# the official images, if a Docker engine and its command line are there.
 
 # Agents can crash older servers with one message (see docs), and they cannot be told to write before they acknowledge.
 oldest_nats=2.10.28
@@ -10,8 +11,9 @@ oldest_nats=2.10.28
 step_nats_server() {
   if ours=$(new_enough_nats nats-server); then found "nats-server: found $ours on PATH"; return; fi
   if ours=$(new_enough_nats "$tools/nats-server"); then found "nats-server: found $ours in ${tools#"$root"/}"; return; fi
-  note "nats-server: fetching Debian's newest"
+  note "nats-server: fetching a new one"
   fetch_from_sid nats-server usr/sbin/nats-server nats-server ||
+    fetch_from_image nats:2-alpine /usr/local/bin/nats-server nats-server ||
     stop_with "no nats-server $oldest_nats or newer, and it cannot be fetched here" "$(nats_hint)"
   ours=$(new_enough_nats "$tools/nats-server") || stop_with "the fetched nats-server does not run here or is too old" "$(nats_hint)"
   did "nats-server: fetched $ours into ${tools#"$root"/}"
@@ -20,8 +22,11 @@ step_nats_server() {
 step_busybox() {
   if [ -x "$tools/busybox" ]; then found "busybox: found"; return; fi
   if [ "$(uname -s)" != Linux ]; then found "busybox: not needed, images are built from a registry here"; return; fi
-  note "busybox: fetching Debian's static build"
-  if fetch_from_sid busybox-static usr/bin/busybox busybox; then did "busybox: fetched into ${tools#"$root"/}"; return; fi
+  note "busybox: fetching a static build"
+  if fetch_from_sid busybox-static usr/bin/busybox busybox || fetch_from_image busybox:musl /bin/busybox busybox; then
+    did "busybox: fetched into ${tools#"$root"/}"
+    return
+  fi
   did "busybox: cannot be fetched here; the sample image will be built from a registry"
 }
 
@@ -36,7 +41,7 @@ new_enough_nats() {
 nats_hint() {
   case $(uname -s) in
     Darwin) echo "brew install nats-server" ;;
-    *) echo "docker create --name n nats:2-alpine && docker cp n:/usr/local/bin/nats-server $tools/ && docker rm n" ;;
+    *) echo "cp /your/nats-server $tools/nats-server   # from github.com/nats-io/nats-server/releases" ;;
   esac
 }
 
@@ -64,6 +69,17 @@ fetch_from_sid() {
   [ -f "$inside" ] || return 1
   mv "$inside" "$tools/$3.new" && mv "$tools/$3.new" "$tools/$3"
   rm -rf "$apt/new"
+}
+
+# fetch_from_image IMAGE PATH_INSIDE NAME: both images hold programs that need no libraries.
+fetch_from_image() {
+  [ "$(uname -s)" = Linux ] && command -v docker > /dev/null 2>&1 || return 1
+  run_logged docker pull --quiet "$1" || return 1
+  container=$(docker create "$1") || return 1
+  copied=0
+  docker cp --follow-link "$container:$2" "$tools/$3.new" > /dev/null && mv "$tools/$3.new" "$tools/$3" || copied=1
+  docker rm "$container" > /dev/null
+  return "$copied"
 }
 
 private_apt() {

@@ -45,7 +45,7 @@ class Exit extends Error {
 }
 
 function parseArguments(args, flavor) {
-  const options = { repeat: 1 }
+  const options = { repeat: '1' }
   const rest = [...args]
   while (rest.length > 0) {
     const [name, inline] = rest.shift().split(/=(.*)/s)
