@@ -69,7 +69,7 @@ export function openConnection(options: ConnectionOptions): Connection {
   })
 
   return {
-    next: queue.next,
+    next: () => queue.next(),
     upMs: () => (openedAtMs === undefined ? 0 : performance.now() - openedAtMs),
     close: () => finish({ kind: 'closed', code: 1000, reason: 'closed by the reader' }),
   }

@@ -106,7 +106,6 @@ export interface JobHandle {
 
 export function createClient(options: ClientOptions): Client {
   const transport = createTransport(options)
-  const pathOf = (id: string, rest = ''): string => `/v1/jobs/${encodeURIComponent(id)}${rest}`
 
   const client: Client = {
     url: transport.url,
@@ -144,6 +143,10 @@ export function createClient(options: ClientOptions): Client {
     ...fleetOf(transport),
   }
   return client
+}
+
+function pathOf(id: string, rest = ''): string {
+  return `/v1/jobs/${encodeURIComponent(id)}${rest}`
 }
 
 function fleetOf(
