@@ -5,6 +5,8 @@ import type { EngineFailure } from './classify.ts'
 import type { EngineErrorCode, EngineErrorKind } from './engine-error.ts'
 
 export type Rule = {
+  /** Only for actions that begin so; the words of a registry and of a shell are alike. */
+  during?: string
   pattern: RegExp
   kind: EngineErrorKind
   code: EngineErrorCode
@@ -38,6 +40,7 @@ export const RULES: readonly Rule[] = [
     hint: 'Write it as registry/name:tag or name@sha256:…, in lower case.',
   },
   {
+    during: 'pull',
     pattern: /manifest (for .* )?(not found|unknown)|manifest unknown|name unknown|repository .* not found/i,
     kind: 'image_missing',
     code: 'image_not_found',
@@ -45,6 +48,7 @@ export const RULES: readonly Rule[] = [
     hint: 'Check the name and the tag.',
   },
   {
+    during: 'pull',
     pattern: /no matching manifest for/i,
     kind: 'pull_failed',
     code: 'image_not_found',
@@ -52,6 +56,7 @@ export const RULES: readonly Rule[] = [
     hint: 'Build the image for this architecture, or choose agents of the right one by agent_labels.',
   },
   {
+    during: 'pull',
     pattern: /pull access denied|unauthorized|authentication required|denied: |no basic auth credentials/i,
     kind: 'pull_denied',
     code: 'image_pull_failed',
@@ -120,7 +125,7 @@ export const RULES: readonly Rule[] = [
     pattern: /executable file not found|exec: .*no such file or directory|stat .*: no such file or directory/i,
     kind: 'command_missing',
     code: 'start_failed',
-    say: (failure, words) => `The command is not in image "${failure.subject}": ${words}.`,
+    say: (_, words) => `The command is not in the image: ${words}.`,
     hint: 'Check "command" and "entrypoint"; no shell interprets them.',
     exitCode: 127,
   },
@@ -128,7 +133,7 @@ export const RULES: readonly Rule[] = [
     pattern: /exec: .*(permission denied|is a directory)|exec format error/i,
     kind: 'command_not_executable',
     code: 'start_failed',
-    say: (failure, words) => `The command of image "${failure.subject}" cannot be run: ${words}.`,
+    say: (_, words) => `The command cannot be run: ${words}.`,
     hint: 'It must be an executable file, built for the architecture of the machine.',
     exitCode: 126,
   },

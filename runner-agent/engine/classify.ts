@@ -1,7 +1,7 @@
 // What a failure of the Docker engine means, as a sentence for the person whose job it stopped. Pure: status, errno and
 // the engine's own words in, a fault out. Whatever no rule knows keeps the engine's words.
 
-import { RULES } from './classify-rules.ts'
+import { RULES, type Rule } from './classify-rules.ts'
 import type { Fault } from './engine-error.ts'
 
 export type EngineFailure = {
@@ -26,7 +26,7 @@ export const classifyFailure = (raw: EngineFailure): Fault => {
   const failure = { ...raw, subject: raw.subject.replace(CONTAINER_ID, '$1') }
   if (failure.errno !== undefined && failure.status === undefined) return classifyUnreachable(failure)
   const words = engineWords(failure.message)
-  const rule = RULES.find((candidate) => candidate.pattern.test(failure.message))
+  const rule = RULES.find((candidate) => appliesTo(candidate, failure))
   if (rule === undefined) return classifyUnknown(failure, words)
   return {
     kind: rule.kind,
@@ -37,6 +37,9 @@ export const classifyFailure = (raw: EngineFailure): Fault => {
     ...(rule.exitCode === undefined ? {} : { exitCode: rule.exitCode }),
   }
 }
+
+const appliesTo = ({ during, pattern }: Rule, { action, message }: EngineFailure): boolean =>
+  (during === undefined || action.startsWith(during)) && pattern.test(message)
 
 /** The engine wraps the cause in the names of its layers; the cause comes last. */
 export const engineWords = (message: string): string =>
