@@ -13,6 +13,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } f
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { engineAnswers, findEngine } from './engine-api.ts'
+import { clearContainerd, unmountBelow } from './engine-remains.ts'
 import { mayBridge, networkFlags, noteForwarding, restoreForwarding, type EngineNetwork } from './engine-network.ts'
 import { startTimeOf, tryCommand, waitForExit } from './engine-process.ts'
 
@@ -71,6 +72,7 @@ export async function startEngine({ stateDir, network = 'auto' }: StartEngine): 
   await restoreForwarding(places.noteFile)
   const ways: EngineNetwork[] = ['isolated', 'none']
   if (network === 'auto' && (await mayBridge())) ways.unshift('bridge')
+  writeFileSync(places.logFile, '', { mode: 0o600 })
   const failures: string[] = []
   for (const way of ways) {
     const outcome = await launch(places, way)
@@ -109,8 +111,8 @@ async function settleEarlier(places: Places): Promise<Engine | undefined> {
     }
     if (!gone) await stopProcess(places, record.pid, record.startTime)
   }
-  // dockerd refuses to start beside a pid file whose process id belongs to anybody.
-  for (const path of [places.pidFile, places.recordFile, places.socketPath]) rmSync(path, { force: true })
+  await clearContainerd(places.execRoot)
+  removeFiles(places)
   return undefined
 }
 
@@ -119,7 +121,7 @@ async function launch(places: Places, network: EngineNetwork): Promise<Engine | 
   if (network === 'bridge') await noteForwarding(places.noteFile)
   const { through, flags } = networkFlags(network)
   const command = [...(await dyingWithUs()), ...through, 'dockerd', ...flags, ...placeFlags(places)]
-  const log = openSync(places.logFile, 'w', 0o600)
+  const log = openSync(places.logFile, 'a', 0o600)
   // Detached: a Ctrl-C in the terminal must reach us first, so that jobs end in order before their engine does.
   const child = spawn(command[0]!, command.slice(1), { detached: true, stdio: ['ignore', log, log] })
   child.unref()
@@ -178,8 +180,13 @@ async function stopProcess(places: Places, pid: number, startTime: string | unde
       await waitForExit(pid, startTime, 2_000)
     }
   }
-  for (const path of [places.pidFile, places.recordFile, places.socketPath]) rmSync(path, { force: true })
+  removeFiles(places)
+  await unmountBelow([places.dir, places.execRoot])
   await restoreForwarding(places.noteFile)
+}
+
+function removeFiles(places: Places): void {
+  for (const path of [places.pidFile, places.recordFile, places.socketPath]) rmSync(path, { force: true })
 }
 
 function readRecord(places: Places): EngineRecord | undefined {
