@@ -29,12 +29,20 @@ export const rules: Readonly<Record<string, Rule>> = {
   'control-plane/bus': { ours: ['shared', 'control-plane/core'], packages: [...nats, 'node:'] },
   'control-plane/entry': { ours: ['shared', 'control-plane'], packages: ['*'] },
   'runner-agent': { ours: ['shared'], packages: [...nats, 'dockerode', 'zod', 'node:'] },
-  cli: { ours: ['shared'], packages: ['commander', 'zod', 'node:'] },
-  'cli/supervise': { ours: ['shared', 'cli', 'deploy'], packages: ['node:'] },
-  'cli/up.ts': { ours: ['shared', 'cli', 'deploy', 'control-plane/entry', 'runner-agent'], packages: ['*'] },
-  'cli/demo.ts': { ours: ['shared', 'cli', 'deploy', 'control-plane/entry', 'runner-agent'], packages: ['*'] },
-  'cli/control-plane.ts': { ours: ['shared', 'cli', 'deploy', 'control-plane/entry'], packages: ['*'] },
-  'cli/agent.ts': { ours: ['shared', 'cli', 'deploy', 'runner-agent'], packages: ['*'] },
+  cli: { ours: ['shared', 'deploy'], packages: ['commander', 'zod', 'node:'] },
+  // These run other parts in their own process, or as children that they write the configuration of.
+  'cli/up.ts': {
+    ours: ['shared', 'deploy', 'control-plane/entry', 'runner-agent'],
+    packages: ['commander', 'zod', 'node:'],
+  },
+  'cli/control-plane.ts': {
+    ours: ['shared', 'deploy', 'control-plane/entry'],
+    packages: ['commander', 'zod', 'node:'],
+  },
+  'cli/agent.ts': { ours: ['shared', 'deploy', 'runner-agent'], packages: ['commander', 'zod', 'node:'] },
+  'cli/supervise': { ours: ['shared', 'cli', 'deploy', 'control-plane/bus'], packages: ['node:'] },
+  // It looks at an image as the agent would: with the agent's own attach and wait.
+  'cli/image-checks': { ours: ['shared', 'cli', 'deploy', 'runner-agent/engine'], packages: ['zod', 'node:'] },
   deploy: { ours: [], packages: ['node:'] },
   test: { ours: ['shared', 'control-plane', 'runner-agent', 'cli', 'deploy'], packages: ['*'] },
 }
