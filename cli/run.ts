@@ -111,7 +111,7 @@ export function bodyOf(image: string, words: readonly string[], options: RunOpti
     parse_updates: options.updates || options.json ? undefined : false,
   }
   // The server checks the values and names what is wrong; here they only change their form.
-  return dropUndefined(body) as SubmitBody
+  return dropUndefined(body)
 }
 
 async function readStdin(cli: Cli): Promise<Uint8Array> {

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { Command } from 'commander'
 import type { SubmitBody } from '../shared/job-spec.ts'
+import type { RunJobRequest } from '../shared/nodetool.ts'
 import { exitCodeOf, exitCodes } from './exit-code.ts'
 import { followToEnd } from './follow-to-end.ts'
 import { collectPairs } from './options.ts'
@@ -65,7 +66,7 @@ export function bodyOf(json: string, file: string): SubmitBody {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new UsageError(`"${file}" holds no JSON object`)
   const isRequest = (value as { type?: unknown }).type === 'run_job_request' || 'graph' in value
-  return (isRequest ? { request: value } : value) as SubmitBody
+  return isRequest ? { request: value as RunJobRequest } : (value as SubmitBody)
 }
 
 function withOptions(body: SubmitBody, { image, label }: SubmitOptions): SubmitBody {

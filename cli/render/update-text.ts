@@ -82,9 +82,13 @@ export function valueText(value: unknown): string {
   return json.length <= maxValueChars ? json : `${json.slice(0, maxValueChars)}… (${json.length} characters)`
 }
 
+/** Shows control characters, line ends and tabs apart, instead of letting a terminal obey them. */
 function clean(value: string): string {
-  return value.replaceAll(
-    /[\u0000-\u0008\u000B-\u001F\u007F-\u009F]/g,
-    (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  )
+  let safe = ''
+  for (const char of value) {
+    const code = char.codePointAt(0) ?? 0
+    const obeyed = (code < 0x20 && char !== '\n' && char !== '\t') || (code >= 0x7f && code < 0xa0)
+    safe += obeyed ? `\\x${code.toString(16).padStart(2, '0')}` : char
+  }
+  return safe
 }

@@ -23,6 +23,8 @@ export interface ChildEvents {
   onPid(name: string, pid: number | undefined): void
   /** Something people should know: "nats ended (SIGKILL), starting it again". */
   onNotice(text: string): void
+  /** Aborted when somebody does not want to wait for an orderly end. */
+  readonly force: AbortSignal
 }
 
 export interface SupervisedChild {
@@ -44,7 +46,7 @@ export async function superviseChild(
   const stopping = new AbortController()
   let running = launch(spec, events)
   await untilReady(spec, running, signal).catch(async (error: unknown) => {
-    await end(running, spec.stopDeadlineMs)
+    await end(running, spec.stopDeadlineMs, events.force)
     events.onPid(spec.name, undefined)
     throw error
   })
@@ -67,7 +69,7 @@ export async function superviseChild(
     name: spec.name,
     async stop() {
       stopping.abort(new Error('stopping'))
-      await end(running, spec.stopDeadlineMs)
+      await end(running, spec.stopDeadlineMs, events.force)
       await watching
       events.onPid(spec.name, undefined)
     },
@@ -114,10 +116,13 @@ function lastWords(spec: ChildSpec): string {
   return `${spec.log.tail(15)}\nThe whole log is in "${spec.log.path}".`
 }
 
-async function end(running: Running, deadlineMs: number): Promise<void> {
+async function end(running: Running, deadlineMs: number, force: AbortSignal): Promise<void> {
   if (running.ended()) return
   running.process.kill('SIGTERM')
-  const killer = setTimeout(() => running.process.kill('SIGKILL'), deadlineMs)
+  const limit = AbortSignal.any([force, AbortSignal.timeout(deadlineMs)])
+  const kill = (): void => void running.process.kill('SIGKILL')
+  if (limit.aborted) kill()
+  else limit.addEventListener('abort', kill, { once: true })
   await running.exit
-  clearTimeout(killer)
+  limit.removeEventListener('abort', kill)
 }

@@ -3,7 +3,7 @@
 //   up.json     the process that holds the folder; one at a time
 //   pids.json   {name: pid} of its children, for people and tests; marks.json says the same with start times
 //   ports.json  ports of the last run, taken again when they are free
-//   url, token  how to reach it: the other commands read these (token: 0600)
+//   url, token, engine-socket  how to reach it: the other commands read these (mode 0600)
 //   logs/       output of the children
 //
 // A folder whose holder was killed is taken over: what it left running is waited for, since it ends by itself.
@@ -21,13 +21,16 @@ export interface StateFolder {
   writePorts(ports: Readonly<Record<string, number>>): void
   /** The admin key of this folder's database, made once. */
   adminToken(): string
-  publish(url: string): void
+  publish(url: string, engineSocket: string): void
   /** Gives the folder back; what was published is withdrawn. */
   release(): void
 }
 
 /** The sentence for people is the message. */
 export class StateFolderInUse extends Error {}
+
+/** What only holds while the stack runs. */
+const published = ['url', 'engine-socket', 'pids.json', 'marks.json']
 
 /** How long the children of a killed holder may take to end by themselves. */
 const orphanGraceMs = 12_000
@@ -38,9 +41,9 @@ export async function claimStateFolder(path: string): Promise<StateFolder> {
   mkdirSync(join(dir, 'logs'), { recursive: true, mode: 0o711 })
   takeLock(dir)
   try {
-    const left = Object.values(readJson<Record<string, ProcessMark>>(join(dir, 'marks.json')) ?? {})
+    const left = Object.values((readJson(join(dir, 'marks.json')) ?? {}) as Record<string, ProcessMark>)
     await Promise.all(left.map((mark) => ensureEnded(mark, orphanGraceMs)))
-    for (const name of ['marks.json', 'pids.json', 'url']) rmSync(join(dir, name), { force: true })
+    for (const name of published) rmSync(join(dir, name), { force: true })
   } catch (error) {
     rmSync(join(dir, 'up.json'), { force: true })
     throw error
@@ -63,7 +66,7 @@ function folderAt(dir: string): StateFolder {
         JSON.stringify(Object.fromEntries([...marks].map(([key, { pid: id }]) => [key, id]))),
       )
     },
-    readPorts: () => readJson<Record<string, number>>(inside('ports.json')) ?? {},
+    readPorts: () => (readJson(inside('ports.json')) ?? {}) as Record<string, number>,
     writePorts: (ports) => replaceFile(inside('ports.json'), JSON.stringify(ports)),
     adminToken() {
       const known = readText(inside('token'))
@@ -72,9 +75,12 @@ function folderAt(dir: string): StateFolder {
       replaceFile(inside('token'), `${token}\n`)
       return token
     },
-    publish: (url) => replaceFile(inside('url'), `${url}\n`),
+    publish(url, engineSocket) {
+      replaceFile(inside('engine-socket'), `${engineSocket}\n`)
+      replaceFile(inside('url'), `${url}\n`)
+    },
     release() {
-      for (const name of ['url', 'pids.json', 'marks.json', 'up.json']) rmSync(inside(name), { force: true })
+      for (const name of [...published, 'up.json']) rmSync(inside(name), { force: true })
     },
   }
 }
@@ -87,11 +93,11 @@ function takeLock(dir: string): void {
   try {
     for (let tries = 0; tries < 5; tries += 1) {
       if (tryLink(mine, lock)) return
-      const holder = readJson<ProcessMark>(lock)
+      const holder = readMark(lock)
       if (holder && isRunning(holder)) break
       moveAside(lock, holder)
     }
-    const holder = readJson<ProcessMark>(lock)
+    const holder = readMark(lock)
     throw new StateFolderInUse(
       `A stack already runs in "${dir}"${holder ? ` (process ${holder.pid})` : ''}. Use it, stop it, or give another folder with --state.`,
     )
@@ -108,7 +114,7 @@ function moveAside(lock: string, stale: ProcessMark | undefined): void {
     // Somebody else moved it: the next try sees who holds it now.
     return
   }
-  const moved = readJson<ProcessMark>(aside)
+  const moved = readMark(aside)
   // Between our read and our move another process took the lock: give it back.
   if (moved && moved.pid !== stale?.pid && isRunning(moved)) tryLink(aside, lock)
   rmSync(aside, { force: true })
@@ -140,18 +146,29 @@ function readText(path: string): string | undefined {
   }
 }
 
-function readJson<T>(path: string): T | undefined {
+function readMark(path: string): ProcessMark | undefined {
+  return readJson(path) as ProcessMark | undefined
+}
+
+function readJson(path: string): unknown {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as T
+    return JSON.parse(readFileSync(path, 'utf8')) as unknown
   } catch {
     // Missing or torn: as good as nothing.
     return undefined
   }
 }
 
+export interface Published {
+  readonly url: string
+  readonly token: string
+  readonly engineSocket: string | undefined
+}
+
 /** How the other commands reach the stack of a state folder; undefined where none was published. */
-export function readPublished(path: string): { url: string; token: string } | undefined {
-  const url = readText(join(resolve(path), 'url'))
-  const token = readText(join(resolve(path), 'token'))
-  return url && token ? { url, token } : undefined
+export function readPublished(path: string): Published | undefined {
+  const [url, token, engineSocket] = ['url', 'token', 'engine-socket'].map((name) =>
+    readText(join(resolve(path), name)),
+  )
+  return url && token ? { url, token, engineSocket } : undefined
 }

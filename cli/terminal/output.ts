@@ -18,7 +18,8 @@ export function createOutput(stream: NodeJS.WriteStream): Output {
   // Without a listener an EPIPE between two writes would end the process with a stack trace.
   stream.on('error', () => (closed = true))
   return {
-    isTTY: stream.isTTY === true,
+    // Undefined, whatever its type says, when it is a pipe or a file.
+    isTTY: stream.isTTY ?? false,
     get columns() {
       return stream.columns ?? 80
     },

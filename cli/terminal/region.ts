@@ -63,12 +63,16 @@ export function createRegion(stderr: Output, stdout: Output): Region {
   }
 }
 
+const escape = '\u001B['
+/** A colour sequence, or one character. Built from text, because a control character in a pattern looks like a mistake. */
+const pieces = new RegExp([String.raw`${escape.charAt(0)}\[\d*m`, '.'].join('|'), 'gsu')
+
 /** Colour sequences have no width and stay whole. */
 export function cutToWidth(line: string, width: number): string {
   let left = width
   let cut = ''
-  for (const [piece] of line.matchAll(/\u001B\[\d*m|./gsu)) {
-    if (piece.startsWith('\u001B[')) cut += piece
+  for (const [piece] of line.matchAll(pieces)) {
+    if (piece.startsWith(escape)) cut += piece
     else if (left > 0) {
       cut += piece
       left -= 1

@@ -1,0 +1,35 @@
+// `dray agent`: an agent on this machine, until SIGTERM. The join token is needed once per state folder; in the
+// environment (DRAY_JOIN_TOKEN) it does not show in the process list.
+
+import { Command } from 'commander'
+import type { Cli } from './terminal/cli.ts'
+
+interface AgentOptions {
+  readonly url?: string
+  readonly joinToken?: string
+  readonly state?: string
+  readonly name?: string
+  readonly pool?: string
+  readonly label?: string[]
+  readonly drain?: boolean
+}
+
+export function command(cli: Cli): Command {
+  return new Command('agent')
+    .option('--url <url>', 'the control plane (DRAY_URL)')
+    .option('--join-token <token>', 'from "dray token join" (DRAY_JOIN_TOKEN)')
+    .option('--state <dir>', "the agent's own folder (DRAY_STATE)")
+    .option('--name <name>', 'a name for people')
+    .option('--pool <name>', 'which jobs it takes')
+    .option('-l, --label <K=V>', 'what jobs can ask for', (text: string, before: string[] | undefined) => [
+      ...(before ?? []),
+      text,
+    ])
+    .option('--drain', 'on SIGTERM wait for all jobs, however long they take')
+    .action((options: AgentOptions) => runAgent(cli, options))
+}
+
+async function runAgent(cli: Cli, options: AgentOptions): Promise<void> {
+  const { runAgentProcess } = await import('../runner-agent/main.ts')
+  cli.exitCode = await runAgentProcess(cli.env, options)
+}
