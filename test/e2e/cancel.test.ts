@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { isStateFrame } from '../../shared/update.ts'
 import { eventually } from '../support/eventually.ts'
-import { follow, runToEnd, shell, SMALL } from '../support/jobs.ts'
+import { follow, runToEnd, shell, SMALL, field } from '../support/jobs.ts'
 import { startStalledRegistry } from '../support/stalled-registry.ts'
 import { startStack, type Stack } from '../support/stack.ts'
 
@@ -53,7 +53,7 @@ describe('cancel', () => {
   it('while the container is being created never lets it run on', async () => {
     const { id } = await stack.client.submit(shell(image, 'sleep 60'))
     for await (const frame of stack.client.updates(id)) {
-      if (frame.type === 'job_update' && frame['phase'] === 'creating')
+      if (frame.type === 'job_update' && field(frame, 'phase') === 'creating')
         await stack.client.cancel(id, { graceSeconds: 1 })
     }
     expect(await stack.client.show(id)).toMatchObject({ status: 'cancelled', exit: { reason: 'cancelled' } })
@@ -63,7 +63,7 @@ describe('cancel', () => {
     const { id } = await stack.client.submit(shell(image, "trap '' TERM; echo up; while :; do sleep 1; done"))
     let asked = 0
     for await (const frame of stack.client.updates(id)) {
-      if (frame['content'] !== 'up') continue
+      if (field(frame, 'content') !== 'up') continue
       asked = performance.now()
       await stack.client.cancel(id, { graceSeconds: 1 })
     }
@@ -79,7 +79,7 @@ describe('cancel', () => {
   it('a second time may only shorten the grace', async () => {
     const { id } = await stack.client.submit(shell(image, "trap '' TERM; echo up; while :; do sleep 1; done"))
     for await (const frame of stack.client.updates(id)) {
-      if (frame['content'] !== 'up') continue
+      if (field(frame, 'content') !== 'up') continue
       await stack.client.cancel(id, { graceSeconds: 60 })
       await stack.client.cancel(id, { graceSeconds: 1 })
       await stack.client.cancel(id, { graceSeconds: 600 })
@@ -100,7 +100,7 @@ describe('cancel', () => {
     const flags: boolean[] = []
     for await (const frame of stack.client.updates(id, { states: true })) {
       if (isStateFrame(frame)) flags.push(frame.cancel_requested)
-      else if (frame['content'] === 'up') await stack.client.cancel(id, { graceSeconds: 1 })
+      else if (field(frame, 'content') === 'up') await stack.client.cancel(id, { graceSeconds: 1 })
     }
     expect(flags).toContain(true)
   }, 30_000)

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { LAST_N } from '../../shared/position.ts'
 import { isStateFrame, type Frame } from '../../shared/update.ts'
-import { assertContiguous, follow, runToEnd, shell } from '../support/jobs.ts'
+import { assertContiguous, follow, runToEnd, shell, field } from '../support/jobs.ts'
 import { startStack, type Stack } from '../support/stack.ts'
 
 let stack: Stack
@@ -57,7 +57,7 @@ describe('a client', () => {
       const { frames } = await raw(streamUrl(id, cursor), { limit: 1 + Math.floor(Math.random() * 150) })
       for (const frame of frames) {
         if (isStateFrame(frame)) continue
-        const seq = Number(frame['seq'])
+        const seq = Number(field(frame, 'seq'))
         expect(seq).toBeGreaterThan(cursor)
         cursor = seq
         seen.push(frame)
@@ -79,8 +79,8 @@ describe('a client', () => {
     const updates = frames.filter((frame) => !isStateFrame(frame))
     for (const update of updates) {
       expect(update).toMatchObject({ job_id: id, attempt: 1 })
-      expect(Date.parse(String(update['at']))).toBeGreaterThan(0)
-      expect(Number.isSafeInteger(update['seq'])).toBe(true)
+      expect(Date.parse(String(field(update, 'at')))).toBeGreaterThan(0)
+      expect(Number.isSafeInteger(field(update, 'seq'))).toBe(true)
     }
     expect(updates.at(-1)).toMatchObject({
       type: 'job_update',
@@ -88,7 +88,7 @@ describe('a client', () => {
       seq: 2 ** 32 + LAST_N,
       exit: { code: 0 },
     })
-    const phases = updates.filter((frame) => frame.type === 'job_update').map((frame) => frame['phase'])
+    const phases = updates.filter((frame) => frame.type === 'job_update').map((frame) => field(frame, 'phase'))
     expect(phases).toEqual(expect.arrayContaining(['pulling', 'creating', 'running']))
   })
 

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest'
 import { readFileSync } from 'node:fs'
 import { eventually } from '../support/eventually.ts'
-import { assertContiguous, follow, shell } from '../support/jobs.ts'
+import { assertContiguous, follow, shell, field } from '../support/jobs.ts'
 import { startStack, type Stack } from '../support/stack.ts'
 
 let stack: Stack
@@ -15,7 +15,7 @@ const image = inject('busyboxImage')
 const MIB = 2 ** 20
 
 async function untilPrinted(id: string, text: string): Promise<void> {
-  for await (const frame of stack.client.updates(id)) if (frame['content'] === text) return
+  for await (const frame of stack.client.updates(id)) if (field(frame, 'content') === text) return
 }
 
 function residentMib(pid: number | undefined): number {

@@ -1,7 +1,7 @@
 // Agents: several jobs at once, two agents, one that comes late, cordon, drain.
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { follow, runToEnd, shell } from '../support/jobs.ts'
+import { follow, runToEnd, shell, field } from '../support/jobs.ts'
 import { startStack, type Stack } from '../support/stack.ts'
 
 let stack: Stack
@@ -38,7 +38,7 @@ describe('agents', () => {
     expect(Array.isArray(agent!.posture.degraded)).toBe(true)
     const { id } = await stack.client.submit(shell(image, 'echo up; sleep 60', tiny))
     for await (const frame of stack.client.updates(id)) {
-      if (frame['content'] !== 'up') continue
+      if (field(frame, 'content') !== 'up') continue
       const [busy] = (await stack.client.agents()).items
       expect(busy!.running).toEqual([{ tenant: 'default', job: id, attempt: 1 }])
       expect(busy!.used.memory).toBe(64 * 2 ** 20)
@@ -99,7 +99,7 @@ describe('agents', () => {
   it('drains on SIGTERM: finishes its job, takes no new one, leaves cleanly', async () => {
     const agent = await stack.startAgent({ name: 'drained', pool: 'drain' })
     const { id } = await stack.client.submit(shell(image, 'echo up; sleep 2; echo done', { ...tiny, pool: 'drain' }))
-    for await (const frame of stack.client.updates(id)) if (frame['content'] === 'up') break
+    for await (const frame of stack.client.updates(id)) if (field(frame, 'content') === 'up') break
     expect(await agent.stop('SIGTERM')).toBe(0)
     const { terminal } = await follow(stack.client, id)
     expect(terminal.status).toBe('completed')

@@ -88,3 +88,8 @@ export function outputOf(updates: readonly Update[], stream: 'stdout' | 'stderr'
 export function shell(image: string, script: string, more: SubmitBody = {}): SubmitBody {
   return { image, command: ['sh', '-c', script], parse_updates: false, resources: SMALL, ...more }
 }
+
+/** A field of any frame; undefined where the frame has none of that name. */
+export function field(frame: Frame, name: string): unknown {
+  return (frame as Readonly<Record<string, unknown>>)[name]
+}
