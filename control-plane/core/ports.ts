@@ -240,6 +240,8 @@ export interface JobStore {
 export interface StoredBatch {
   readonly streamSeq: number
   readonly batch: UpdateBatch
+  /** Size of the message: what holding it costs. */
+  readonly sizeBytes: number
 }
 
 /** NATS, the courier. Methods throw AppError `unavailable` when it cannot be reached within their deadline. */

@@ -1,0 +1,40 @@
+// Ends an agent's access at once: its nkey goes into the revocations of account AG, which are pushed to the server's
+// resolver by the system user. The live account JWT is read, changed and written back, and read again: the server
+// answers 200 to a push that it ignores, and two control planes may push at the same time.
+//
+// A JWT minted in a later second is admitted again, so the caller stops minting first.
+import { decode, encodeAccount, type Account } from '@nats-io/jwt'
+import type { NatsConnection } from '@nats-io/nats-core'
+import { pause } from '../../shared/pause.ts'
+import { keyOf, type NatsIdentity } from './nats-identity.ts'
+
+const TRIES = 8
+const TIMEOUT_MS = 3_000
+/** Agents' JWTs live for an hour at most: an older revocation has nothing left to refuse. */
+const KEEP_SECONDS = 7 * 86_400
+
+export async function revokeUser(system: NatsConnection, identity: NatsIdentity, nkey: string): Promise<void> {
+  const nowSeconds = Math.floor(Date.now() / 1000)
+  for (let tries = 0; tries < TRIES; tries += 1) {
+    const live = await liveAgents(system, identity)
+    if ((live.revocations?.[nkey] ?? 0) >= nowSeconds) return
+    const kept = Object.entries(live.revocations ?? {}).filter(([, at]) => at > nowSeconds - KEEP_SECONDS)
+    const revocations = { ...Object.fromEntries(kept), [nkey]: nowSeconds }
+    const { id } = identity.accounts.agents
+    const operator = keyOf(identity.operator.seed)
+    const jwt = await encodeAccount('AG', id, { ...live, revocations }, { signer: operator })
+    await system.request('$SYS.REQ.CLAIMS.UPDATE', jwt, { timeout: TIMEOUT_MS })
+    await pause(50 * tries, new AbortController().signal)
+  }
+  throw new Error(`NATS did not take the revocation of ${nkey}`)
+}
+
+async function liveAgents(system: NatsConnection, identity: NatsIdentity): Promise<Partial<Account>> {
+  const { id } = identity.accounts.agents
+  const answer = await system.request(`$SYS.REQ.ACCOUNT.${id}.CLAIMS.LOOKUP`, '', { timeout: TIMEOUT_MS })
+  const claims = decode<Account>(answer.string())
+  const operator = keyOf(identity.operator.seed).getPublicKey()
+  if (claims.sub !== id || claims.iss !== operator)
+    throw new Error('NATS holds a foreign JWT for the account of agents')
+  return claims.nats
+}
