@@ -2,7 +2,8 @@
 // environment (DRAY_JOIN_TOKEN) it does not show in the process list.
 
 import { Command } from 'commander'
-import type { Cli } from './terminal/cli.ts'
+import { UsageError, type Cli } from './terminal/cli.ts'
+import { watchInterrupts } from './terminal/interrupts.ts'
 
 interface AgentOptions {
   readonly url?: string
@@ -29,7 +30,18 @@ export function command(cli: Cli): Command {
     .action((options: AgentOptions) => runAgent(cli, options))
 }
 
-async function runAgent(cli: Cli, options: AgentOptions): Promise<void> {
-  const { runAgentProcess } = await import('../runner-agent/main.ts')
-  cli.exitCode = await runAgentProcess(cli.env, options)
+async function runAgent(cli: Cli, flags: AgentOptions): Promise<void> {
+  const { ConfigError, loadConfig } = await import('../runner-agent/config.ts')
+  const { startAgent } = await import('../runner-agent/main.ts')
+  let config: ReturnType<typeof loadConfig>
+  try {
+    config = loadConfig(cli.env, flags)
+  } catch (error) {
+    throw error instanceof ConfigError ? new UsageError(error.message) : error
+  }
+  const agent = await startAgent(config)
+  // First signal: no new work, running jobs may end. Second: leave at once; they stay for the next process.
+  const interrupts = watchInterrupts([() => agent.drain(), () => void agent.close()])
+  cli.exitCode = await agent.done
+  interrupts.close()
 }

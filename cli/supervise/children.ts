@@ -12,7 +12,7 @@ import { findNatsServer } from '../../deploy/tools.ts'
 import type { Client } from '../../shared/client/create-client.ts'
 import { openBoundedLog, type BoundedLog } from './bounded-log.ts'
 import type { ChildSpec } from './child.ts'
-import type { StackPlan } from './stack.ts'
+import type { StackPlan } from './stack-plan.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 const watchParent = join(import.meta.dirname, 'parent-watch.ts')
@@ -48,9 +48,10 @@ export function controlPlaneChild(plan: StackPlan): ChildSpec {
       ...plainEnv(plan),
       DRAY_HOST: plan.host,
       DRAY_PORT: String(plan.httpPort),
-      DRAY_DB: `file:${folder.path('dray.db')}`,
-      DRAY_NATS_URL: `nats://127.0.0.1:${plan.natsPort}`,
-      DRAY_NATS_IDENTITY: identityPath(plan),
+      DRAY_STATE_DIR: folder.dir,
+      DRAY_DATABASE_URL: `file:${folder.path('dray.db')}`,
+      DRAY_NATS_URLS: `nats://127.0.0.1:${plan.natsPort}`,
+      DRAY_NATS_IDENTITY_FILE: identityPath(plan),
       DRAY_ADMIN_TOKEN: plan.token,
     },
     log: logOf(plan, 'control-plane'),

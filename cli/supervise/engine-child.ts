@@ -5,7 +5,7 @@ import { provideEngine, type Engine } from '../../deploy/engine.ts'
 import { pause } from '../../shared/client/pause.ts'
 import type { ChildEvents } from './child.ts'
 import { isRunning, markOf } from './running.ts'
-import type { StackPlan } from './stack.ts'
+import type { StackPlan } from './stack-plan.ts'
 
 export interface SupervisedEngine {
   readonly name: 'engine'

@@ -9,8 +9,8 @@ import { createClient } from '../../shared/client/create-client.ts'
 import { agentChild, controlPlaneChild, natsChild } from './children.ts'
 import { superviseChild, type ChildEvents, type ChildSpec, type SupervisedChild } from './child.ts'
 import { superviseEngine, type SupervisedEngine } from './engine-child.ts'
-import { freePort, isFree } from './ports.ts'
-import { claimStateFolder, type StateFolder } from './state-folder.ts'
+import { makePlan, type StackPlan } from './stack-plan.ts'
+import { claimStateFolder } from './state-folder.ts'
 
 export interface StackOptions {
   readonly stateDir: string
@@ -35,17 +35,6 @@ export interface Stack {
 
 type Part = SupervisedChild | SupervisedEngine
 
-/** What the parts need to know of each other. */
-export interface StackPlan {
-  readonly folder: StateFolder
-  readonly host: string
-  readonly httpPort: number
-  readonly natsPort: number
-  readonly url: string
-  readonly token: string
-  readonly env: Readonly<Record<string, string | undefined>>
-}
-
 export async function startStack(options: StackOptions): Promise<Stack> {
   const folder = await claimStateFolder(options.stateDir)
   const parts: Part[] = []
@@ -64,27 +53,6 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   } catch (error) {
     await stop()
     throw error
-  }
-}
-
-async function makePlan(options: StackOptions, folder: StateFolder): Promise<StackPlan> {
-  const last = folder.readPorts()
-  const { host } = options
-  if (options.port !== 0 && !(await isFree(options.port, host))) {
-    throw new Error(`Port ${options.port} is in use on ${host}. Give another one with --port, or 0 for any.`)
-  }
-  const httpPort = options.port !== 0 ? options.port : await freePort(last['http'], host)
-  const natsPort = await freePort(last['nats'], host)
-  folder.writePorts({ http: httpPort, nats: natsPort })
-  const shownHost = host === '0.0.0.0' ? '127.0.0.1' : host
-  return {
-    folder,
-    host,
-    httpPort,
-    natsPort,
-    url: `http://${shownHost}:${httpPort}`,
-    token: folder.adminToken(),
-    env: options.env,
   }
 }
 

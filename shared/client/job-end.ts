@@ -5,7 +5,7 @@ import { isTerminal, type JobView } from '../job.ts'
 import { LAST_N, seqOf } from '../position.ts'
 import { isStateFrame, isTerminalUpdate } from '../update.ts'
 import { ApiError, JobFailedError } from './api-error.ts'
-import type { Client } from './create-client.ts'
+import type { Client } from './client.ts'
 import { pause } from './pause.ts'
 
 const retryMs = 1_000
