@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net'
 import { createLineSplitter, type LineSplitter } from '../../shared/json-lines.ts'
 import { createDemux } from './demux.ts'
+import { createLineMemory, type LineMemory } from './line-memory.ts'
 import type { LineQueue } from './line-queue.ts'
 
 /** Pieces handed out since the container's start, per stream. A line over maxLineBytes is several pieces. */
@@ -14,6 +15,8 @@ export type AttachedEnd = {
   /** The socket ended by itself, between two frames. Only the container's exit can tell whether that was its end. */
   clean: boolean
   position: OutputPosition
+  /** What was handed out last, to hold the log against. */
+  memory: Record<'stdout' | 'stderr', LineMemory>
   /** Hands out the last lines, which had no newline. Only for an end that was the container's. */
   flush(): void
 }
@@ -32,7 +35,8 @@ const PIPE_BYTES = 64 * 1024
 export const readAttached = (options: AttachedOptions): Promise<AttachedEnd> => {
   const { socket, queue, bufferBytes } = options
   const position = { ...options.position }
-  const splitters = createSplitters(options, position)
+  const memory = { stdout: createLineMemory(), stderr: createLineMemory() }
+  const splitters = createSplitters(options, position, memory)
   const demux = createDemux((stream, bytes) => {
     // The engine's own word about a broken stream is no output; the log tells what is missing.
     if (stream === 'system') throw new Error('Cannot read on: the engine reports a failure within the output.')
@@ -47,7 +51,7 @@ export const readAttached = (options: AttachedOptions): Promise<AttachedEnd> => 
     const stop = (clean: boolean): void => {
       if (!reading) return
       reading = false
-      resolve({ clean, position, flush })
+      resolve({ clean, position, memory, flush })
     }
     socket.on('data', (chunk: Buffer) => {
       // Past the switch the socket may have to stay for the input's sake: it is read and thrown away.
@@ -70,12 +74,14 @@ export const readAttached = (options: AttachedOptions): Promise<AttachedEnd> => 
 const createSplitters = (
   { queue, maxLineBytes }: AttachedOptions,
   position: OutputPosition,
+  memory: Record<'stdout' | 'stderr', LineMemory>,
 ): Record<'stdout' | 'stderr', LineSplitter> => {
   const splitterOf = (stream: 'stdout' | 'stderr'): LineSplitter =>
     createLineSplitter({
       maxLineBytes,
       onLine: (line) => {
         position[stream] += 1
+        memory[stream].note(position[stream], line.bytes)
         queue.push({ ...line, stream, at: Date.now(), count: position[stream] })
       },
     })

@@ -15,7 +15,7 @@ import { lossOf, openResponse, type EngineCall } from './raw-http.ts'
 export type LogLine = LinePiece & {
   /** When the engine read the line, in milliseconds. */
   at: number
-  /** This piece's number in its stream, from 1: the position after it. */
+  /** This piece's number in its log, from 1: the position after it. */
   count: number
 }
 
@@ -25,6 +25,8 @@ export type LogRequest = {
   stream: 'stdout' | 'stderr'
   /** Pieces to leave out: those that an earlier reading handed out. */
   skipLines: number
+  /** Ends the skipping at a piece that is not the one handed out under its number: the log has lost some since. */
+  isOther?: ((count: number, bytes: Uint8Array) => boolean) | undefined
   follow: boolean
   maxLineBytes: number
   signal?: AbortSignal | undefined
@@ -85,11 +87,13 @@ const createLogReader = (request: LogRequest, major: number): LogReader => {
   let lines: LogLine[] = []
   let count = 0
   let timestamp = ''
+  let skipLines = request.skipLines
   const splitter = createLineSplitter({
     maxLineBytes: request.maxLineBytes,
     onLine: (line) => {
       count += 1
-      if (count > request.skipLines) lines.push({ ...line, at: Date.parse(timestamp), count })
+      if (count <= skipLines && request.isOther?.(count, line.bytes) === true) skipLines = count - 1
+      if (count > skipLines) lines.push({ ...line, at: Date.parse(timestamp), count })
     },
   })
   const joiner = createLogJoiner({

@@ -68,6 +68,18 @@ const askUntilAnswered = async (engine: Engine, id: string, signal: AbortSignal)
   }
 }
 
+/** A connection ended: usually the container did too, and the wait says so in a moment; else it is asked by inspect. */
+export const endedOrPause = async (watch: ExitWatch, delayMs: number, stop: AbortSignal): Promise<void> => {
+  try {
+    await pause(delayMs, AbortSignal.any([watch.ended, stop]))
+  } catch {
+    // Woken early: by the exit, which was hoped for, or by the caller.
+    stop.throwIfAborted()
+    return
+  }
+  await watch.check()
+}
+
 /** A created container is not running either, and its exit code is a false 0. */
 const hasEnded = (state: { Running: boolean; StartedAt: string }): boolean =>
   !state.Running && !state.StartedAt.startsWith('0001-')

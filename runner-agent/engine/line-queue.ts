@@ -9,7 +9,10 @@ export type OutputLine = LinePiece & {
   stream: 'stdout' | 'stderr'
   /** When the line was read, in milliseconds since 1970. */
   at: number
-  /** The position of its stream after this piece: pieces since the container's start. */
+  /**
+   * The position of its stream after this piece: pieces since the container's start. It counts up by one, except after a
+   * crash of the engine that lost part of its log: there it falls back to what the log still has.
+   */
   count: number
 }
 

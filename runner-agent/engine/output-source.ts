@@ -9,12 +9,10 @@
 
 import type { Socket } from 'node:net'
 import { readAttached, type AttachedEnd, type OutputPosition } from './attached-output.ts'
-import { readLog, type LogLine } from './docker-log.ts'
 import type { Engine } from './engine-client.ts'
-import { isEngineError } from './engine-error.ts'
-import { watchExit, type ContainerExit, type ExitWatch } from './exit-watch.ts'
+import { endedOrPause, watchExit, type ContainerExit, type ExitWatch } from './exit-watch.ts'
+import { followLog } from './followed-log.ts'
 import { createLineQueue, type LineQueue, type OutputLine } from './line-queue.ts'
-import { pause, retryDelayMs } from './pause.ts'
 
 export type OutputOptions = {
   engine: Engine
@@ -44,13 +42,11 @@ export type OutputSource = AsyncIterable<OutputLine> & {
 }
 
 const BUFFER_BYTES = 16 * 1024 * 1024
-// What the log readers may put into the queue: they wait there, the log does not mind.
-const LOG_BUFFER_BYTES = 1024 * 1024
 // The engine answers wait some 10 ms after it ended the socket.
 const EXIT_AFTER_END_MS = 2000
-const MAX_LOG_FAULTS = 5
 
 type Run = OutputOptions & {
+  bufferBytes: number
   queue: LineQueue
   stop: AbortSignal
   /** Settles when started() was called. */
@@ -77,7 +73,14 @@ export const openOutput = (options: OutputOptions): OutputSource => {
   const onLogMode = (): void => {
     kind = 'log'
   }
-  const running = runOutput({ ...options, queue, stop, start: start.promise, onLogMode })
+  const running = runOutput({
+    ...options,
+    bufferBytes: options.bufferBytes ?? BUFFER_BYTES,
+    queue,
+    stop,
+    start: start.promise,
+    onLogMode,
+  })
     .then(queue.finish, queue.fail)
     .finally(() => stop.removeEventListener('abort', onStop))
   return {
@@ -102,22 +105,17 @@ export const openOutput = (options: OutputOptions): OutputSource => {
 }
 
 const runOutput = async (run: Run): Promise<void> => {
-  let position = run.position
-  if (run.socket !== undefined) {
-    const bufferBytes = run.bufferBytes ?? BUFFER_BYTES
-    const end = await readAttached({ ...run, socket: run.socket, bufferBytes })
-    if (await endedWithContainer(run, end)) {
-      end.flush()
-      return
-    }
-    position = end.position
+  const attached = run.socket === undefined ? undefined : await readAttached({ ...run, socket: run.socket })
+  if (attached !== undefined && (await endedWithContainer(run, attached))) {
+    attached.flush()
+    return
   }
   run.onLogMode()
+  const position = attached?.position ?? run.position
   const watch = await run.start
-  await Promise.all([
-    followLog(run, watch, 'stdout', position.stdout),
-    followLog(run, watch, 'stderr', position.stderr),
-  ])
+  const follow = (stream: 'stdout' | 'stderr'): Promise<void> =>
+    followLog({ ...run, watch, stream, from: position[stream], isOther: attached?.memory[stream].differs })
+  await Promise.all([follow('stdout'), follow('stderr')])
 }
 
 /** Whether the end of the socket was the end of the job, with nothing lost: else the log has to be read. */
@@ -131,51 +129,4 @@ const endedWithContainer = async (run: Run, end: AttachedEnd): Promise<boolean> 
     (exit) => exit.uninterrupted,
     () => false,
   )
-}
-
-const followLog = async (run: Run, watch: ExitWatch, stream: 'stdout' | 'stderr', from: number): Promise<void> => {
-  const { engine, id, maxLineBytes, queue, stop } = run
-  let skipLines = from
-  let fruitless = 0
-  let faults = 0
-  const handOut = (line: LogLine): Promise<void> | undefined => {
-    skipLines = line.count
-    fruitless = 0
-    queue.push({ ...line, stream })
-    return queue.sizeBytes < LOG_BUFFER_BYTES ? undefined : queue.room(LOG_BUFFER_BYTES)
-  }
-  // Ends with the reading that began after the exit, with a fault that stays, or with the signal.
-  for (;;) {
-    stop.throwIfAborted()
-    const last = watch.ended.aborted
-    // The exit cuts a followed reading short: only the reading after it is sure to be complete, and follow may hang.
-    const signal = last ? stop : AbortSignal.any([stop, watch.ended])
-    try {
-      await readLog(
-        { socketPath: engine.socketPath, id, stream, skipLines, follow: !last, maxLineBytes, signal },
-        handOut,
-      )
-      if (last) return
-    } catch (error) {
-      if (last || !watch.ended.aborted) {
-        faults += isEngineError(error, 'engine_away', 'engine_silent') ? 0 : 1
-        if (!isEngineError(error) || !error.transient || faults > MAX_LOG_FAULTS) throw error
-      }
-    }
-    fruitless += 1
-    if (last) await pause(retryDelayMs(fruitless), stop)
-    else await endedOrPause(watch, retryDelayMs(fruitless), stop)
-  }
-}
-
-/** A connection ended: usually the container did too, and the wait says so in a moment; else it is asked by inspect. */
-const endedOrPause = async (watch: ExitWatch, delayMs: number, stop: AbortSignal): Promise<void> => {
-  try {
-    await pause(delayMs, AbortSignal.any([watch.ended, stop]))
-  } catch {
-    // Woken early: by the exit, which was hoped for, or by the caller.
-    stop.throwIfAborted()
-    return
-  }
-  await watch.check()
 }
