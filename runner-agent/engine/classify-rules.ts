@@ -1,8 +1,7 @@
 // The engine's words and what they mean to a person. The engine has no error codes, so its words are matched: every
 // pattern was seen on a real engine (20.10 to 26.1) or stands in its source.
 
-import type { EngineFailure } from './classify.ts'
-import type { EngineErrorCode, EngineErrorKind } from './engine-error.ts'
+import type { EngineErrorCode, EngineErrorKind, EngineFailure } from './engine-error.ts'
 
 export type Rule = {
   /** Only for actions that begin so; the words of a registry and of a shell are alike. */

@@ -2,20 +2,7 @@
 // the engine's own words in, a fault out. Whatever no rule knows keeps the engine's words.
 
 import { RULES, type Rule } from './classify-rules.ts'
-import type { Fault } from './engine-error.ts'
-
-export type EngineFailure = {
-  /** What was being done, as a verb phrase: 'create the container', 'pull the image'. */
-  action: string
-  /** The thing it was done to: an image's name or a container's. */
-  subject: string
-  /** HTTP status, where the engine answered. */
-  status?: number
-  /** Node's code (ENOENT, ECONNREFUSED …), where it did not. */
-  errno?: string
-  /** The engine's own message. */
-  message: string
-}
+import type { EngineFailure, Fault } from './engine-error.ts'
 
 // People know a container by the first twelve characters of its id.
 const CONTAINER_ID = /^([0-9a-f]{12})[0-9a-f]{52}$/

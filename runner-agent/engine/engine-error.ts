@@ -38,6 +38,19 @@ export type EngineErrorKind =
   | 'engine_silent'
   | 'engine_fault'
 
+export type EngineFailure = {
+  /** What was being done, as a verb phrase: 'create the container', 'pull the image'. */
+  action: string
+  /** The thing it was done to: an image's name or a container's. */
+  subject: string
+  /** HTTP status, where the engine answered. */
+  status?: number
+  /** Node's code (ENOENT, ECONNREFUSED …), where it did not. */
+  errno?: string
+  /** The engine's own message. */
+  message: string
+}
+
 export type Fault = {
   kind: EngineErrorKind
   code: EngineErrorCode
