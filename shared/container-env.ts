@@ -55,9 +55,9 @@ export interface EnvSources {
 /** Docker's "NAME=value" list, sorted, without a name twice. */
 export function containerEnv(sources: EnvSources): string[] {
   const merged = new Map<string, string>()
-  const add = (env: Readonly<Record<string, unknown>>): void => {
+  const add = (env: Readonly<Record<string, string | number | boolean | null>>): void => {
     for (const [name, value] of Object.entries(env))
-      if (isPassable(name) && value !== null && value !== undefined) merged.set(name, String(value))
+      if (isPassable(name) && value !== null) merged.set(name, String(value))
   }
   add(sources.settings)
   add(sources.secrets)

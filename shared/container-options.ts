@@ -151,7 +151,11 @@ function hostOptions(grant: Grant, policy: ContainerPolicy, limits: EffectiveLim
       Type: 'local',
       Config: { 'max-file': '1', compress: 'false', 'max-size': String(logMaxBytes(grant.limits.output_bytes)) },
     },
-    ...(gpus.length === 0 ? {} : { DeviceRequests: [{ Driver: 'nvidia', DeviceIDs: [...gpus], Capabilities: [['gpu', 'compute', 'utility']] }] }),
+    ...(gpus.length === 0
+      ? {}
+      : {
+          DeviceRequests: [{ Driver: 'nvidia', DeviceIDs: [...gpus], Capabilities: [['gpu', 'compute', 'utility']] }],
+        }),
   }
 }
 
@@ -160,7 +164,9 @@ const READ_ONLY_TMPFS = { '/tmp': 256 * 2 ** 20 }
 
 function tmpfsOf(spec: JobSpec): Record<string, string> {
   const wanted = spec.resources.tmpfs ?? (spec.read_only ? READ_ONLY_TMPFS : {})
-  return Object.fromEntries(Object.entries(wanted).map(([path, sizeBytes]) => [path, `${TMPFS_FLAGS},size=${sizeBytes}`]))
+  return Object.fromEntries(
+    Object.entries(wanted).map(([path, sizeBytes]) => [path, `${TMPFS_FLAGS},size=${sizeBytes}`]),
+  )
 }
 
 const OPEN_FILES = 65_536

@@ -47,7 +47,8 @@ export function outcomeOf(end: ContainerEnd, story: ContainerStory, limits: EndL
     reason,
   })
   if (end.killedBy) return killed(end.killedBy, exit(end.killedBy), limits)
-  if (end.code === null) return { exit: exit('lost'), error: jobError('engine_lost', 'The container is gone: its end is unknown.') }
+  if (end.code === null)
+    return { exit: exit('lost'), error: jobError('engine_lost', 'The container is gone: its end is unknown.') }
   if (end.code !== 0) return failed(end, story, limits, exit)
   return ended(story, exit, attempt)
 }
@@ -64,22 +65,40 @@ function killed(reason: KillReason, exit: Exit, limits: EndLimits): Outcome {
     case 'cancelled':
       return { exit }
     case 'timeout':
-      return { exit, error: jobError('timeout', `The container was stopped after ${limits.timeoutSeconds ?? 0} seconds.`) }
+      return {
+        exit,
+        error: jobError('timeout', `The container was stopped after ${limits.timeoutSeconds ?? 0} seconds.`),
+      }
     case 'output_limit':
-      return { exit, error: jobError('output_limit', `The container printed more than ${formatSize(limits.outputBytes)}.`) }
+      return {
+        exit,
+        error: jobError('output_limit', `The container printed more than ${formatSize(limits.outputBytes)}.`),
+      }
     case 'gpu_memory':
       return { exit, error: jobError('gpu_memory') }
     case 'lost':
-      return { exit, error: jobError('agent_lost', 'The agent stopped the container: the control plane was out of its reach for too long.') }
+      return {
+        exit,
+        error: jobError(
+          'agent_lost',
+          'The agent stopped the container: the control plane was out of its reach for too long.',
+        ),
+      }
   }
 }
 
 function failed(end: ContainerEnd, story: ContainerStory, limits: EndLimits, exit: ExitOf): Outcome {
   if (end.oomKilled) {
-    return { exit: exit('oom'), error: jobError('oom', `The container used more than its ${formatSize(limits.memoryBytes)} of memory.`) }
+    return {
+      exit: exit('oom'),
+      error: jobError('oom', `The container used more than its ${formatSize(limits.memoryBytes)} of memory.`),
+    }
   }
   if (story.initFailure !== null && INIT_CODES.includes(end.code ?? 0)) {
-    return { exit: exit('exited'), error: jobError('start_failed', `The command could not be run: ${story.initFailure}`) }
+    return {
+      exit: exit('exited'),
+      error: jobError('start_failed', `The command could not be run: ${story.initFailure}`),
+    }
   }
   const text = story.failure ?? (story.stderrTail.join('\n') || `The container exited with code ${end.code}.`)
   return { exit: exit('exited'), error: jobError('exit_nonzero', text) }

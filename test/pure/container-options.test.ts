@@ -72,14 +72,20 @@ describe('planContainer()', () => {
 
   test('asks for each leased GPU by its own id', () => {
     const { options } = plan({ image: 'x' }, { gpus: ['GPU-a', 'GPU-b'] })
-    expect(options.HostConfig.DeviceRequests).toEqual([{ Driver: 'nvidia', DeviceIDs: ['GPU-a', 'GPU-b'], Capabilities: [['gpu', 'compute', 'utility']] }])
+    expect(options.HostConfig.DeviceRequests).toEqual([
+      { Driver: 'nvidia', DeviceIDs: ['GPU-a', 'GPU-b'], Capabilities: [['gpu', 'compute', 'utility']] },
+    ])
     expect(options.Env).toContain('PYTORCH_CUDA_ALLOC_CONF=max_split_size_mb:100')
     expect(plan({ image: 'x' }).options.Env).toEqual([])
   })
 
   test('gives a read-only container a /tmp, unless it says which', () => {
-    expect(plan({ image: 'x', read_only: true }).options.HostConfig.Tmpfs).toEqual({ '/tmp': `rw,nosuid,nodev,size=${256 * 2 ** 20}` })
-    expect(plan({ image: 'x', read_only: true, resources: { tmpfs: { '/run': '1m' } } }).options.HostConfig.Tmpfs).toEqual({ '/run': 'rw,nosuid,nodev,size=1048576' })
+    expect(plan({ image: 'x', read_only: true }).options.HostConfig.Tmpfs).toEqual({
+      '/tmp': `rw,nosuid,nodev,size=${256 * 2 ** 20}`,
+    })
+    expect(
+      plan({ image: 'x', read_only: true, resources: { tmpfs: { '/run': '1m' } } }).options.HostConfig.Tmpfs,
+    ).toEqual({ '/run': 'rw,nosuid,nodev,size=1048576' })
   })
 
   test('merges the environment: job, request, secrets, agent', () => {
@@ -106,8 +112,24 @@ describe('planContainer()', () => {
 
 describe('agentSettings()', () => {
   test('passes the known names and DRAY_PASS_ENV, and never what is the operator’s', () => {
-    const environment = { HF_TOKEN: 'h', MINE: 'm', OTHER: 'o', SERVER_AUTH_TOKEN: 's', GITHUB_CLIENT_SECRET: 'g', SECRETS_MASTER_KEY: 'k', DRAY_URL: 'u', NVIDIA_VISIBLE_DEVICES: 'all' }
-    const extra = ['MINE', 'SERVER_AUTH_TOKEN', 'GITHUB_CLIENT_SECRET', 'SECRETS_MASTER_KEY', 'DRAY_URL', 'NVIDIA_VISIBLE_DEVICES']
+    const environment = {
+      HF_TOKEN: 'h',
+      MINE: 'm',
+      OTHER: 'o',
+      SERVER_AUTH_TOKEN: 's',
+      GITHUB_CLIENT_SECRET: 'g',
+      SECRETS_MASTER_KEY: 'k',
+      DRAY_URL: 'u',
+      NVIDIA_VISIBLE_DEVICES: 'all',
+    }
+    const extra = [
+      'MINE',
+      'SERVER_AUTH_TOKEN',
+      'GITHUB_CLIENT_SECRET',
+      'SECRETS_MASTER_KEY',
+      'DRAY_URL',
+      'NVIDIA_VISIBLE_DEVICES',
+    ]
     expect(agentSettings(environment, extra)).toEqual({ HF_TOKEN: 'h', MINE: 'm' })
   })
 })
@@ -126,8 +148,12 @@ describe('containerName()', () => {
   })
 
   test('differs where the attempts differ, dashes in names included', () => {
-    expect(containerName({ tenant: 'a-b', job: 'c', attempt: 1 })).not.toBe(containerName({ tenant: 'a', job: 'b-c', attempt: 1 }))
+    expect(containerName({ tenant: 'a-b', job: 'c', attempt: 1 })).not.toBe(
+      containerName({ tenant: 'a', job: 'b-c', attempt: 1 }),
+    )
     const job = 'j'.repeat(63)
-    expect(containerName({ tenant: 't'.repeat(63), job, attempt: 1 })).not.toBe(containerName({ tenant: 't'.repeat(63), job, attempt: 2 }))
+    expect(containerName({ tenant: 't'.repeat(63), job, attempt: 1 })).not.toBe(
+      containerName({ tenant: 't'.repeat(63), job, attempt: 2 }),
+    )
   })
 })

@@ -19,11 +19,16 @@ describe('outcomeOf() an exit with 0', () => {
   test('a result over 256 KiB becomes the seq of its update', () => {
     const fits = { a: 'x'.repeat(MAX_RESULT_BYTES - 8) }
     expect(outcome({}, { status: 'completed', result: { value: fits, n: 4 } }).result).toEqual(fits)
-    expect(outcome({}, { status: 'completed', result: { value: { a: 'ü'.repeat(MAX_RESULT_BYTES / 2) }, n: 4 } }).result).toEqual({ $update: seqOf(3, 4) })
+    expect(
+      outcome({}, { status: 'completed', result: { value: { a: 'ü'.repeat(MAX_RESULT_BYTES / 2) }, n: 4 } }).result,
+    ).toEqual({ $update: seqOf(3, 4) })
   })
 
   test.each(['failed', 'error'])('%s: workflow_failed with the first failure', (status) => {
-    expect(outcome({}, { status, failure: 'boom' })).toMatchObject({ exit: { reason: 'exited' }, error: { code: 'workflow_failed', message: 'boom' } })
+    expect(outcome({}, { status, failure: 'boom' })).toMatchObject({
+      exit: { reason: 'exited' },
+      error: { code: 'workflow_failed', message: 'boom' },
+    })
   })
 
   test('cancelled: reason container; suspended: error suspended', () => {
@@ -32,41 +37,69 @@ describe('outcomeOf() an exit with 0', () => {
   })
 
   test('an out-of-memory child of a container that went on is no failure', () => {
-    expect(outcome({ oomKilled: true })).toMatchObject({ exit: { code: 0, oom_killed: true, reason: 'exited' }, result: {} })
+    expect(outcome({ oomKilled: true })).toMatchObject({
+      exit: { code: 0, oom_killed: true, reason: 'exited' },
+      result: {},
+    })
   })
 })
 
 describe('outcomeOf() any other exit', () => {
   test('a forged completed followed by exit 3 is an error', () => {
     const story = { status: 'completed', result: { value: {}, n: 1 } }
-    expect(outcome({ code: 3 }, story)).toMatchObject({ exit: { code: 3, reason: 'exited' }, error: { code: 'exit_nonzero' } })
+    expect(outcome({ code: 3 }, story)).toMatchObject({
+      exit: { code: 3, reason: 'exited' },
+      error: { code: 'exit_nonzero' },
+    })
     expect(outcome({ code: 3 }, story)).not.toHaveProperty('result')
   })
 
   test('exit_nonzero tells the first failure, else the end of stderr', () => {
     expect(outcome({ code: 1 }, { failure: 'boom', stderrTail: ['x'] }).error?.message).toBe('boom')
-    expect(outcome({ code: 1 }, { stderrTail: ['Traceback', 'ValueError: no'] }).error?.message).toBe('Traceback\nValueError: no')
-    expect(outcome({ code: 137 }).error).toMatchObject({ code: 'exit_nonzero', message: expect.stringContaining('137') })
+    expect(outcome({ code: 1 }, { stderrTail: ['Traceback', 'ValueError: no'] }).error?.message).toBe(
+      'Traceback\nValueError: no',
+    )
+    expect(outcome({ code: 137 }).error).toMatchObject({
+      code: 'exit_nonzero',
+      message: expect.stringContaining('137'),
+    })
   })
 
   test('oom only where the engine says so', () => {
-    expect(outcome({ code: 137, oomKilled: true })).toMatchObject({ exit: { reason: 'oom' }, error: { code: 'oom', message: expect.stringContaining('64m') } })
+    expect(outcome({ code: 137, oomKilled: true })).toMatchObject({
+      exit: { reason: 'oom' },
+      error: { code: 'oom', message: expect.stringContaining('64m') },
+    })
   })
 
   test('a command that could not be run is start_failed, told by init', () => {
     const initFailure = '[FATAL tini (7)] exec nope failed: No such file or directory'
-    expect(outcome({ code: 127 }, { initFailure })).toMatchObject({ exit: { code: 127 }, error: { code: 'start_failed' } })
+    expect(outcome({ code: 127 }, { initFailure })).toMatchObject({
+      exit: { code: 127 },
+      error: { code: 'start_failed' },
+    })
     expect(outcome({ code: 127 })).toMatchObject({ error: { code: 'exit_nonzero' } })
     expect(outcome({ code: 3 }, { initFailure })).toMatchObject({ error: { code: 'exit_nonzero' } })
   })
 
-  test.each(['timeout', 'output_limit', 'gpu_memory'] as const)('killed by us: %s outranks what the container said', (killedBy) => {
-    const killed = outcome({ code: 143, killedBy, signal: 'SIGTERM' }, { status: 'completed', failure: 'boom' })
-    expect(killed).toMatchObject({ exit: { code: 143, signal: 'SIGTERM', reason: killedBy }, error: { code: killedBy } })
-  })
+  test.each(['timeout', 'output_limit', 'gpu_memory'] as const)(
+    'killed by us: %s outranks what the container said',
+    (killedBy) => {
+      const killed = outcome({ code: 143, killedBy, signal: 'SIGTERM' }, { status: 'completed', failure: 'boom' })
+      expect(killed).toMatchObject({
+        exit: { code: 143, signal: 'SIGTERM', reason: killedBy },
+        error: { code: killedBy },
+      })
+    },
+  )
 
   test('a cancelled one has no error, a vanished one is engine_lost', () => {
-    expect(outcome({ code: 143, killedBy: 'cancelled' })).toEqual({ exit: { code: 143, oom_killed: false, reason: 'cancelled' } })
-    expect(outcome({ code: null })).toMatchObject({ exit: { code: null, reason: 'lost' }, error: { code: 'engine_lost' } })
+    expect(outcome({ code: 143, killedBy: 'cancelled' })).toEqual({
+      exit: { code: 143, oom_killed: false, reason: 'cancelled' },
+    })
+    expect(outcome({ code: null })).toMatchObject({
+      exit: { code: null, reason: 'lost' },
+      error: { code: 'engine_lost' },
+    })
   })
 })

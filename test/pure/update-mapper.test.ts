@@ -7,12 +7,19 @@ const AT = Date.UTC(2026, 10, 25)
 const ISO = '2026-11-25T00:00:00.000Z'
 
 function createMapper(options: { parseUpdates?: boolean; workflowId?: string | null } = {}) {
-  return createUpdateMapper({ jobId: 'job1', workflowId: options.workflowId ?? null, parseUpdates: options.parseUpdates ?? true })
+  return createUpdateMapper({
+    jobId: 'job1',
+    workflowId: options.workflowId ?? null,
+    parseUpdates: options.parseUpdates ?? true,
+  })
 }
 
 function pieces(bytes: Uint8Array, maxLineBytes = 8 * 2 ** 20): LinePiece[] {
   const lines: LinePiece[] = []
-  const splitter = createLineSplitter({ maxLineBytes, onLine: (line) => lines.push({ ...line, bytes: line.bytes.slice() }) })
+  const splitter = createLineSplitter({
+    maxLineBytes,
+    onLine: (line) => lines.push({ ...line, bytes: line.bytes.slice() }),
+  })
   splitter.push(bytes)
   splitter.end()
   return lines
@@ -24,18 +31,30 @@ function mapText(text: string, stream: 'stdout' | 'stderr' = 'stdout', mapper = 
 
 describe('createUpdateMapper() of JSON lines', () => {
   test('passes unknown types and fields through, with our job_id and time', () => {
-    expect(mapText('{"type":"hello","x":{"y":[1,null]}}\n')).toEqual([{ type: 'hello', x: { y: [1, null] }, job_id: 'job1', at: ISO }])
+    expect(mapText('{"type":"hello","x":{"y":[1,null]}}\n')).toEqual([
+      { type: 'hello', x: { y: [1, null] }, job_id: 'job1', at: ISO },
+    ])
   })
 
   test('rewrites job_id and keeps a different one', () => {
-    expect(mapText('{"type":"chunk","job_id":"theirs"}\n')[0]).toMatchObject({ job_id: 'job1', container_job_id: 'theirs' })
+    expect(mapText('{"type":"chunk","job_id":"theirs"}\n')[0]).toMatchObject({
+      job_id: 'job1',
+      container_job_id: 'theirs',
+    })
     expect(mapText('{"type":"chunk","job_id":"job1"}\n')[0]).not.toHaveProperty('container_job_id')
     expect(mapText('{"type":"chunk","job_id":null}\n')[0]).not.toHaveProperty('container_job_id')
   })
 
   test('keeps seq, attempt and at of the line beside ours', () => {
     const [update] = mapText('{"type":"chunk","seq":7,"attempt":"x","at":"noon"}\n')
-    expect(update).toEqual({ type: 'chunk', job_id: 'job1', container_seq: 7, container_attempt: 'x', container_at: 'noon', at: ISO })
+    expect(update).toEqual({
+      type: 'chunk',
+      job_id: 'job1',
+      container_seq: 7,
+      container_attempt: 'x',
+      container_at: 'noon',
+      at: ISO,
+    })
   })
 
   test('shows a job_update as running and keeps its own status and error', () => {
@@ -44,7 +63,9 @@ describe('createUpdateMapper() of JSON lines', () => {
   })
 
   test('turns NaN and Infinity into null', () => {
-    expect(mapText('{"type":"output_update","value":[NaN,Infinity,-Infinity,"NaN"]}\n')[0]).toMatchObject({ value: [null, null, null, 'NaN'] })
+    expect(mapText('{"type":"output_update","value":[NaN,Infinity,-Infinity,"NaN"]}\n')[0]).toMatchObject({
+      value: [null, null, null, 'NaN'],
+    })
   })
 
   test('fills workflow_id only where the key is there and null, and the request has one', () => {
@@ -68,7 +89,13 @@ describe('createUpdateMapper() of JSON lines', () => {
 
 describe('createUpdateMapper() of log lines', () => {
   test('keeps blank lines, carriage returns and what is no object with a type', () => {
-    expect(mapText('\nplain\r\n[1]\n{"no":"type"}\n{"half":\n').map(({ content }) => content)).toEqual(['', 'plain\r', '[1]', '{"no":"type"}', '{"half":'])
+    expect(mapText('\nplain\r\n[1]\n{"no":"type"}\n{"half":\n').map(({ content }) => content)).toEqual([
+      '',
+      'plain\r',
+      '[1]',
+      '{"no":"type"}',
+      '{"half":',
+    ])
   })
 
   test('says when the last line had no newline', () => {
@@ -106,7 +133,12 @@ describe('createUpdateMapper() of log lines', () => {
       { content: '{"type":', eol: false, stream: 'stdout', severity: 'info' },
       { content: '"abcdefg', eol: false, stream: 'stdout', severity: 'info' },
       { content: '"}', eol: undefined, stream: 'stdout', severity: 'info' },
-      { content: expect.stringContaining('DRAY_MAX_LINE_BYTES'), eol: undefined, stream: undefined, severity: 'warning' },
+      {
+        content: expect.stringContaining('DRAY_MAX_LINE_BYTES'),
+        eol: undefined,
+        stream: undefined,
+        severity: 'warning',
+      },
       { content: 'next', eol: undefined, stream: 'stdout', severity: 'info' },
     ])
   })
@@ -115,7 +147,9 @@ describe('createUpdateMapper() of log lines', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), fc.integer({ min: 1, max: 40 }), (bytes, maxLineBytes) => {
         const mapper = createMapper({ parseUpdates: false })
-        const updates = pieces(bytes, maxLineBytes).flatMap((line) => mapper.map({ ...line, stream: 'stdout', at: AT }, 1))
+        const updates = pieces(bytes, maxLineBytes).flatMap((line) =>
+          mapper.map({ ...line, stream: 'stdout', at: AT }, 1),
+        )
         expect(bytesOf(updates)).toEqual([...bytes])
       }),
     )
@@ -127,7 +161,10 @@ function bytesOf(updates: readonly UpdateBody[]): number[] {
   return updates.flatMap((update) => {
     if (update['stream'] !== 'stdout') return []
     const { bytes, content, eol } = update as { bytes?: string; content: string; eol?: false }
-    const line = bytes === undefined ? [...new TextEncoder().encode(content)] : [...atob(bytes)].map((character) => character.charCodeAt(0))
+    const line =
+      bytes === undefined
+        ? [...new TextEncoder().encode(content)]
+        : Array.from(atob(bytes), (character) => character.charCodeAt(0))
     return eol === false ? line : [...line, 10]
   })
 }
@@ -142,7 +179,9 @@ describe('createUpdateMapper().story', () => {
       '{"type":"job_update","status":"completed","result":{"a":[1]}}',
       '{"type":"job_update","status":"running"}',
     ]
-    lines.forEach((text, index) => mapper.map({ stream: 'stdout', bytes: new TextEncoder().encode(text), eol: true, at: AT }, index + 10))
+    lines.forEach((text, index) =>
+      mapper.map({ stream: 'stdout', bytes: new TextEncoder().encode(text), eol: true, at: AT }, index + 10),
+    )
     expect(mapper.story).toMatchObject({ status: 'completed', failure: 'first', result: { value: { a: [1] }, n: 13 } })
   })
 

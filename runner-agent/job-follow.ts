@@ -1,0 +1,126 @@
+// A running container to its end: stop it when it should end, count its time, read its output, ask Docker how it ended,
+// and say what that means. Works the same for a container that was just started and for one that was found.
+import { outcomeOf, type ContainerEnd, type Outcome } from '../shared/outcome.ts'
+import { effectiveLimits } from '../shared/job-spec.ts'
+import type { ContainerInspection } from './engine/engine-client.ts'
+import { isEngineError } from './engine/engine-error.ts'
+import { retryEngine } from './engine-retry.ts'
+import type { JobContext } from './job-context.ts'
+import type { RunningContainer } from './job-start.ts'
+import { after, watchForStop, type Stopper } from './job-stopper.ts'
+
+export interface JobEnd {
+  readonly outcome: Outcome
+  readonly startedAt: string | null
+  readonly finishedAt: string
+  readonly imageDigest: string | null
+  /** Null where no container was made. */
+  readonly containerId: string | null
+  /** Everything that was said has been handed to the publisher. */
+  readonly handedOver: Promise<void>
+}
+
+export async function followContainer(job: JobContext, running: RunningContainer): Promise<JobEnd> {
+  const { deps, control, grant } = job
+  const { source, counted, handedOver, story } = running.output
+  const exited = new AbortController()
+  const over = AbortSignal.any([exited.signal, control.letGo])
+  const first = inspectIfThere(job, running.id)
+  const stopSignal = first.then((found) => stopSignalOf(found) ?? grant.spec.stop_signal ?? 'SIGTERM')
+  const stopper = stopSignal.then((name) =>
+    watchForStop({
+      engine: deps.engine,
+      containerId: running.id,
+      stopSignal: name,
+      control,
+      exited: over,
+      log: deps.log,
+    }),
+  )
+  const limits = effectiveLimits(grant.spec, deps.policy.defaults)
+  const watched = first.then((found) => watchTime(job, found, limits.timeoutSeconds, over))
+  try {
+    // A container that is gone rejects; what it left to read is read all the same.
+    const exit = await source.exited.catch(goneOrThrow)
+    exited.abort()
+    const [last] = await Promise.all([inspectIfThere(job, running.id), counted.catch(goneOrThrow)])
+    const found = exit && !running.otherBoot ? last : null
+    const end = endOf(job, found, exit?.uninterrupted ?? true, await stopper)
+    const { timeoutSeconds, memory: memoryBytes } = limits
+    const outcome = outcomeOf(
+      end,
+      story,
+      { memoryBytes, timeoutSeconds, outputBytes: grant.limits.output_bytes },
+      job.key.attempt,
+    )
+    const known = last ?? (await first)
+    return {
+      outcome,
+      startedAt: isoOf(known?.State.StartedAt),
+      finishedAt: isoOf(last?.State.FinishedAt) ?? new Date().toISOString(),
+      imageDigest: running.imageDigest ?? known?.Image ?? null,
+      containerId: running.id,
+      handedOver,
+    }
+  } finally {
+    exited.abort()
+    await Promise.allSettled([watched, stopper.then(({ done }) => done)])
+  }
+}
+
+/** `timeout_seconds` counts from the start as Docker tells it, so that following it anew does not extend it. */
+async function watchTime(
+  job: JobContext,
+  found: ContainerInspection | null,
+  timeoutSeconds: number | null,
+  over: AbortSignal,
+): Promise<void> {
+  const startedAt = isoOf(found?.State.StartedAt)
+  if (timeoutSeconds === null) return
+  const ranMs = startedAt === null ? 0 : Math.max(0, Date.now() - Date.parse(startedAt))
+  await after(timeoutSeconds * 1000 - ranMs, over, () => job.control.end('timeout', job.grant.spec.stop_grace_seconds))
+}
+
+function endOf(
+  job: JobContext,
+  found: ContainerInspection | null,
+  uninterrupted: boolean,
+  stopper: Stopper,
+): ContainerEnd {
+  const { signal, sentAtMs } = stopper
+  if (!found) return { code: null, oomKilled: false, killedBy: null }
+  const { ExitCode: code, OOMKilled: oomKilled, FinishedAt } = found.State
+  // Whoever lost its supervisor comes back as 255: the engine's doing, not the program's.
+  if (code === 255 && !uninterrupted) return { code: null, oomKilled: false, killedBy: null }
+  // It had ended by itself before our first signal reached it: then it is not our kill.
+  const ours = sentAtMs !== null && !(Date.parse(FinishedAt) < sentAtMs)
+  return { code, oomKilled, killedBy: ours ? job.control.reason : null, ...(ours && signal ? { signal } : {}) }
+}
+
+function goneOrThrow(error: unknown): null {
+  if (isEngineError(error, 'container_missing', 'log_unreadable')) return null
+  throw error
+}
+
+async function inspectIfThere(job: JobContext, id: string): Promise<ContainerInspection | null> {
+  const { engine } = job.deps
+  try {
+    return await retryEngine(() => engine.inspectContainer(id, job.control.letGo), job.control.letGo, 1000)
+  } catch (error) {
+    if (isEngineError(error)) return null
+    throw error
+  }
+}
+
+/** The job's, else the image's; the engine merges both, and dockerode's types do not know it. */
+function stopSignalOf(found: ContainerInspection | null): string | undefined {
+  const { StopSignal } = (found?.Config ?? {}) as { StopSignal?: string }
+  return StopSignal || undefined
+}
+
+/** Docker writes nanoseconds, and the year 1 for "never". */
+function isoOf(time: string | undefined): string | null {
+  if (time === undefined || time.startsWith('0001-')) return null
+  const ms = Date.parse(time)
+  return Number.isNaN(ms) ? null : new Date(ms).toISOString()
+}

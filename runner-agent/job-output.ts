@@ -1,0 +1,132 @@
+// A container's output on its way to the publisher, by two readers with different duties.
+//   The counter reads everything at the container's pace and keeps nothing. It numbers the updates (so `finish` can say
+//   N as soon as the container ended, NATS up or not), follows what the container says of itself, and enforces the output
+//   cap. While the publisher has room, what it maps goes straight there: the usual way, and the fast one.
+//   The feeder exists once the publisher had no room (NATS away or slow). It reads Docker's log from the line that was
+//   not taken, at the publisher's pace. The log holds whatever the cap lets through, so nothing has to be kept in memory
+//   and the container is never held up.
+// The order between stdout and stderr may differ in the log; the number of updates does not, so N stays true.
+import type { Socket } from 'node:net'
+import type { ContainerStory } from '../shared/container-story.ts'
+import { LINE_COST_BYTES } from '../shared/container-options.ts'
+import type { UpdateBody, UpdateMapper } from '../shared/update-mapper.ts'
+import type { Engine } from './engine/engine-client.ts'
+import type { OutputLine } from './engine/line-queue.ts'
+import { openOutput, type OutputSource } from './engine/output-source.ts'
+import type { OutputPosition } from './engine/attached-output.ts'
+
+/** What the output needs of the publisher. */
+export interface UpdateSink {
+  /** Takes the next updates, of one line; `after` is the position behind it. False: no room, nothing was taken. */
+  offer(updates: readonly UpdateBody[], after: OutputPosition): boolean
+  /** Settles when there is room again; rejects when nothing will be published any more. */
+  room(): Promise<void>
+}
+
+export interface JobOutputOptions {
+  readonly engine: Engine
+  readonly containerId: string
+  /** Attached before the start; without it everything comes from Docker's log, from its beginning. */
+  readonly socket?: Socket | undefined
+  /** Where the stored updates end: earlier lines are only looked at. */
+  readonly stored: OutputPosition
+  /** The number of the last update so far, own ones included. */
+  readonly lastN: () => number
+  readonly advance: (count: number) => void
+  readonly lineBytes: number
+  readonly outputBytes: number
+  readonly createMapper: () => UpdateMapper
+  readonly sink: UpdateSink
+  /** Before the first line is handed on. */
+  readonly onFirstLine: () => void
+  readonly onOutputLimit: () => void
+  readonly signal: AbortSignal
+}
+
+export interface JobOutput {
+  readonly source: OutputSource
+  readonly story: ContainerStory
+  /** Everything was read and numbered. Rejects when the container or its log is gone, or with the signal. */
+  readonly counted: Promise<void>
+  /** Everything was handed to the publisher. */
+  readonly handedOver: Promise<void>
+}
+
+export function relayOutput(options: JobOutputOptions): JobOutput {
+  const { engine, containerId: id, socket, lineBytes: maxLineBytes, signal } = options
+  const source = openOutput({ engine, id, socket, position: { stdout: 0, stderr: 0 }, maxLineBytes, signal })
+  const mapper = options.createMapper()
+  const feeder = createFeeder(options)
+  const counted = count(options, source, mapper, feeder)
+  // Both are looked at by the run; whoever comes later still gets the rejection.
+  const handedOver = counted.then(() => feeder.done())
+  handedOver.catch(() => undefined)
+  return { source, story: mapper.story, counted, handedOver }
+}
+
+async function count(
+  options: JobOutputOptions,
+  source: OutputSource,
+  mapper: UpdateMapper,
+  feeder: Feeder,
+): Promise<void> {
+  const { stored, sink } = options
+  const position = { ...stored }
+  let costBytes = 0
+  let live = true
+  let first = true
+  const take = (line: OutputLine): void => {
+    costBytes += Math.max(line.bytes.length + 1, LINE_COST_BYTES)
+    if (costBytes > options.outputBytes) options.onOutputLimit()
+    if (line.count <= stored[line.stream]) {
+      mapper.map(line, 0)
+      return
+    }
+    if (first) options.onFirstLine()
+    first = false
+    const updates = mapper.map(line, options.lastN() + 1)
+    options.advance(updates.length)
+    if (!live) return
+    const after = { ...position, [line.stream]: line.count }
+    if (sink.offer(updates, after)) position[line.stream] = line.count
+    else {
+      live = false
+      feeder.start(position)
+    }
+  }
+  // Ends with the container's output, which the output cap bounds, or with the signal.
+  for (let line = await source.next(); line !== undefined; line = source.takeNow() ?? (await source.next())) take(line)
+}
+
+interface Feeder {
+  start(position: OutputPosition): void
+  /** At once where it was never needed. */
+  done(): Promise<void>
+}
+
+function createFeeder(options: JobOutputOptions): Feeder {
+  let running: Promise<void> = Promise.resolve()
+  return {
+    start(position) {
+      running = feed(options, { ...position })
+      running.catch(() => undefined)
+    },
+    done: () => running,
+  }
+}
+
+async function feed(options: JobOutputOptions, position: { stdout: number; stderr: number }): Promise<void> {
+  const { engine, containerId: id, lineBytes: maxLineBytes, sink, signal } = options
+  const source = openOutput({ engine, id, position: { ...position }, maxLineBytes, signal })
+  source.started()
+  const mapper = options.createMapper()
+  try {
+    for await (const line of source) {
+      position[line.stream] = line.count
+      const updates = mapper.map(line, 0)
+      while (!sink.offer(updates, { ...position })) await sink.room()
+    }
+  } finally {
+    await source.close()
+  }
+}

@@ -1,0 +1,259 @@
+// One attempt on this machine, from "claim it" to nothing left: claim, image, container, output, finish, remove. The
+// steps are in files of their own; here is their order and what is done with whatever goes wrong.
+//   claim        409 fenced: it does not count, nothing happens
+//   run          a failure on the way is the job's error, in a sentence; a container that never ran is removed
+//   finish       over HTTP at the exit, NATS up or not, until 200 or 409
+//   hand over    every update stored
+//   remove       only after both: the container's log is the spool
+// `drop` ends it from outside at any point: the attempt does not count any more. `detach` lets go and leaves the container.
+import type { Grant, HeldAttempt } from '../shared/agent-protocol.ts'
+import { jobError, type JobError } from '../shared/errors.ts'
+import type { HeldPhase } from '../shared/job.ts'
+import { neverRan, type Outcome } from '../shared/outcome.ts'
+import type { AttemptKey } from '../shared/subjects.ts'
+import { sentenceOf } from './agent-log.ts'
+import { untilAnswered } from './control-plane-client.ts'
+import { isEngineError } from './engine/engine-error.ts'
+import type { FoundContainer } from './found-containers.ts'
+import { adoptContainer } from './job-adopt.ts'
+import type { JobContext, JobDeps } from './job-context.ts'
+import {
+  createJobControl,
+  JobDetached,
+  JobDropped,
+  JobEnding,
+  JobRewound,
+  leavesContainer,
+  rejection,
+  type JobControl,
+} from './job-control.ts'
+import { sendFinish } from './job-finish.ts'
+import { followContainer, type JobEnd } from './job-follow.ts'
+import { bringImage, lookForImage, removeForGood, startContainer, type EarlyImage } from './job-start.ts'
+import { ownUpdate } from './own-updates.ts'
+import type { Publisher } from './publisher.ts'
+import type { PublisherStop } from './unit-sender.ts'
+
+export interface JobRun {
+  readonly key: AttemptKey
+  readonly control: JobControl
+  held(): HeldAttempt
+  /** Seconds without a renewal after which its container must stop. */
+  readonly lostAfterSeconds: number
+  /** Settles when nothing of it is left here; `again` when its container has to be taken over once more. */
+  readonly done: Promise<'over' | 'again'>
+}
+
+export interface JobStart {
+  readonly key: AttemptKey
+  /** What the command says that the image is: looked for while the claim is on its way. */
+  readonly image?: string | undefined
+  /** A container of this attempt that an earlier process left. */
+  readonly found?: FoundContainer | undefined
+}
+
+const DEFAULT_LOST_AFTER_SECONDS = 600
+
+interface RunState {
+  phase: HeldPhase
+  lastN: number
+  grant: Grant | null
+  publisher: Publisher | null
+  containerId: string | null
+}
+
+export function startJobRun(deps: JobDeps, start: JobStart): JobRun {
+  const { key, found } = start
+  const control = createJobControl()
+  const state: RunState = {
+    phase: found ? 'running' : 'pulling',
+    lastN: 0,
+    grant: null,
+    publisher: null,
+    containerId: found?.id ?? null,
+  }
+  const done = run(deps, start, control, state)
+    .then(
+      () => 'over' as const,
+      (error: unknown) => settleFailure(deps, key, state, error),
+    )
+    .then(async (how) => {
+      await state.publisher?.stop()
+      return how
+    })
+  return {
+    key,
+    control,
+    held: () => ({
+      ...key,
+      phase: state.phase,
+      ...(state.publisher?.position() ?? { n: 0, stdout_lines: 0, stderr_lines: 0 }),
+    }),
+    get lostAfterSeconds() {
+      return state.grant?.lost_after_seconds ?? found?.lostAfterSeconds ?? DEFAULT_LOST_AFTER_SECONDS
+    },
+    done,
+  }
+}
+
+async function run(
+  deps: JobDeps,
+  { key, image, found }: JobStart,
+  control: JobControl,
+  state: RunState,
+): Promise<void> {
+  const early = found ? null : lookForImage(deps, image ?? deps.policy.image, control.letGo)
+  await Promise.race([deps.welcomed, rejection(control.letGo)])
+  const grant = await claim(deps, key, control, found !== undefined)
+  state.grant = grant
+  state.lastN = grant.resume.n
+  const publisher = deps.openPublisher({
+    key,
+    resume: grant.resume,
+    readResume: async (signal) => (await claimOnce(deps, key, true, signal))?.resume ?? 'fenced',
+    onStop: (stop) => ON_STOP[stop.kind](control),
+  })
+  state.publisher = publisher
+  if (grant.cancel_requested) control.end('cancelled', grant.cancel_grace_seconds ?? grant.spec.stop_grace_seconds)
+  const job = createContext(deps, key, control, state, grant, publisher, found)
+  const end = await runToEnd(job, state, found, early)
+  job.setPhase('finished')
+  const read = end.handedOver.catch((error: unknown) =>
+    deps.log.warn('Output could not be read to its end.', { ...key, error: sentenceOf(error) }),
+  )
+  await Promise.all([sendFinish(job, end), read.then(() => publisher.flush(control.letGo))])
+  if (end.containerId !== null) await removeForGood(deps, end.containerId)
+}
+
+/** When nothing more may be published: a newer process has the container, or it does not count, or it is read anew. */
+const ON_STOP: Readonly<Record<PublisherStop['kind'], (control: JobControl) => void>> = {
+  superseded: (control) => control.detach(),
+  fenced: (control) => control.drop(),
+  rewind: (control) => control.rewind(),
+}
+
+async function runToEnd(
+  job: JobContext,
+  state: RunState,
+  found: FoundContainer | undefined,
+  early: EarlyImage | null,
+): Promise<JobEnd> {
+  try {
+    const adopted = found ? await adoptContainer(job, found) : null
+    if (!adopted) state.containerId = null
+    const running = adopted ?? (await startContainer(job, await bringImage(job, early)))
+    state.containerId = running.id
+    return await followContainer(job, running)
+  } catch (error) {
+    const outcome = failureOf(job, error)
+    if (!outcome) throw error
+    return {
+      outcome,
+      startedAt: null,
+      finishedAt: new Date().toISOString(),
+      imageDigest: null,
+      containerId: state.containerId,
+      handedOver: Promise.resolve(),
+    }
+  }
+}
+
+/** What a failure means for the job; null where the attempt itself is not ours to end. */
+function failureOf(job: JobContext, error: unknown): Outcome | null {
+  if (error instanceof JobDropped || leavesContainer(error) || job.control.letGo.aborted) return null
+  if (error instanceof JobEnding) return endedBeforeStart(job)
+  if (isEngineError(error)) return neverRan(jobError(error.code, error.message, error.hint), error.exitCode ?? null)
+  job.deps.log.error('A job failed in the agent.', {
+    ...job.key,
+    error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+  })
+  return neverRan(jobError('internal', `The agent failed: ${sentenceOf(error)}`), null)
+}
+
+function endedBeforeStart(job: JobContext): Outcome {
+  const reason = job.control.reason ?? 'cancelled'
+  const error: JobError | undefined =
+    reason === 'cancelled'
+      ? undefined
+      : jobError('agent_lost', 'The container was not started: the control plane was out of reach for too long.')
+  return { exit: { code: null, oom_killed: false, reason }, error }
+}
+
+async function claim(deps: JobDeps, key: AttemptKey, control: JobControl, adopt: boolean): Promise<Grant> {
+  const grant = await claimOnce(deps, key, adopt, control.letGo)
+  if (grant) return grant
+  throw new JobDropped('The claim was refused: the attempt does not count.')
+}
+
+async function claimOnce(deps: JobDeps, key: AttemptKey, adopt: boolean, signal: AbortSignal): Promise<Grant | null> {
+  const answer = await untilAnswered(
+    () => deps.controlPlane.claim(key, { attempt: key.attempt, beat: deps.beat(), adopt }, signal),
+    signal,
+  )
+  if (answer.kind === 'ok') return answer.value
+  // Whether this whole process is superseded is the heartbeat's to say; this attempt is in another one's hands.
+  if (answer.kind === 'superseded') throw new JobDetached('Another process of this agent holds the attempt.')
+  if (answer.kind === 'refused')
+    deps.log.warn('A claim was refused.', { ...key, status: answer.status, detail: answer.detail })
+  deps.poke()
+  return null
+}
+
+function createContext(
+  deps: JobDeps,
+  key: AttemptKey,
+  control: JobControl,
+  state: RunState,
+  grant: Grant,
+  publisher: Publisher,
+  found: FoundContainer | undefined,
+): JobContext {
+  let announced = false
+  const job: JobContext = {
+    deps,
+    key,
+    grant,
+    control,
+    publisher,
+    setPhase(phase) {
+      if (state.phase === phase) return
+      state.phase = phase
+      deps.poke()
+    },
+    get lastN() {
+      return state.lastN
+    },
+    advance(count) {
+      state.lastN += count
+    },
+    announce(update) {
+      const { stdout_lines: stdout, stderr_lines: stderr } = grant.resume
+      if (!publisher.offer([update], { stdout, stderr })) return false
+      state.lastN += 1
+      return true
+    },
+    announceRunning() {
+      if (announced) return
+      announced = true
+      // Of a container that was found running the stored updates say so already.
+      const told = found !== undefined && state.containerId === found.id && grant.resume.n > 0
+      if (!told) job.announce(ownUpdate(key.job, 'running', { agent: deps.agentId }))
+      job.setPhase('running')
+    },
+  }
+  return job
+}
+
+/** Nothing of this attempt is left to end: its container goes, unless the next process is to find it. */
+async function settleFailure(
+  deps: JobDeps,
+  key: AttemptKey,
+  state: RunState,
+  error: unknown,
+): Promise<'over' | 'again'> {
+  if (error instanceof JobRewound) return 'again'
+  if (leavesContainer(error)) return 'over'
+  if (!(error instanceof JobDropped)) deps.log.error('A job run ended badly.', { ...key, error: sentenceOf(error) })
+  if (state.containerId !== null) await removeForGood(deps, state.containerId)
+  return 'over'
+}
