@@ -1,0 +1,78 @@
+// The heartbeat, in one batch: who is current, what is held, the lease, and all that the answer needs. A beat without
+// news writes one row. Repeating the batch changes nothing more than the lease.
+//
+// Sessions: one that was never seen is the newest process of its agent and becomes current; one that is known and not
+// current is an older process, and stays superseded for ever.
+import { sql, type SQL } from 'drizzle-orm'
+import type { HeldAttempt } from '../../shared/agent-protocol.ts'
+import type { AgentRecord, Beat, BeatResult } from '../core/ports.ts'
+import { selectAgents } from './agent-select.ts'
+import { json, jsonOrNull, NOW, type Db } from './db.ts'
+import { selectRecords } from './job-select.ts'
+import { agentOf, recordOf } from './rows.ts'
+
+export async function recordBeat(db: Db, beat: Beat): Promise<BeatResult> {
+  const isAgent = sql`WHERE id = ${beat.agent}`
+  const results = await db.write([selectAgents(isAgent), ...writeBeat(beat), selectAgents(isAgent), selectWanted(beat)])
+  const [before] = results[0] ?? []
+  const [after] = results.at(-2) ?? []
+  if (!before || !after) return { kind: 'gone' }
+  const agent = agentOf(after)
+  if (agent.session !== beat.session) return { kind: 'superseded' }
+  return {
+    kind: 'ok',
+    agent,
+    jobs: (results.at(-1) ?? []).map(recordOf),
+    changed: hasNews(agentOf(before), agent),
+  }
+}
+
+function writeBeat(beat: Beat): SQL[] {
+  const { agent, session } = beat
+  // A beat that is not later than the last one of its process is a repeat: it only renews.
+  const later = (value: SQL, column: SQL): SQL => sql`CASE WHEN ${beat.beat} > beat THEN ${value} ELSE ${column} END`
+  return [
+    sql`UPDATE agents SET session = ${session}, beat = 0 WHERE id = ${agent}
+      AND NOT EXISTS (SELECT 1 FROM agent_sessions WHERE agent = ${agent} AND session = ${session})`,
+    sql`INSERT INTO agent_sessions (agent, session, first_seen_at)
+      SELECT id, ${session}, ${NOW} FROM agents WHERE id = ${agent} ON CONFLICT DO NOTHING`,
+    sql`UPDATE agents SET
+        lease_until = ${NOW} + ${beat.leaseMs}, lease_ms = ${beat.leaseMs}, last_seen_at = ${NOW},
+        held = ${later(sql`${json(beat.held)}`, sql`held`)},
+        boot_id = ${later(sql`${beat.bootId}`, sql`boot_id`)},
+        capacity = ${later(sql`COALESCE(${jsonOrNull(beat.capacity ?? null)}, capacity)`, sql`capacity`)},
+        posture = ${later(sql`COALESCE(${jsonOrNull(beat.posture ?? null)}, posture)`, sql`posture`)},
+        beat = MAX(beat, ${beat.beat})
+      WHERE id = ${agent} AND session = ${session}`,
+  ]
+}
+
+/** Every live job whose assignment names this agent, and those that it holds without one. */
+function selectWanted({ agent, held }: Beat): SQL {
+  const keys = JSON.stringify(held.map(({ tenant, job }) => ({ tenant, job })))
+  return selectRecords(sql`WHERE j.rowid IN (
+      SELECT rowid FROM jobs WHERE agent = ${agent}
+      UNION
+      SELECT w.rowid FROM json_each(${keys}) h
+        JOIN jobs w ON w.tenant = h.value ->> 'tenant' AND w.id = h.value ->> 'job')
+    ORDER BY j.created_at, j.id`)
+}
+
+/** Whether the scheduler may see more or other capacity than before. How far a job has come is no news to it. */
+function hasNews(before: AgentRecord, after: AgentRecord): boolean {
+  return (
+    before.leaseExpired ||
+    before.session !== after.session ||
+    before.beat === 0 ||
+    JSON.stringify(before.capacity) !== JSON.stringify(after.capacity) ||
+    JSON.stringify(before.posture) !== JSON.stringify(after.posture) ||
+    heldKeys(before.held) !== heldKeys(after.held)
+  )
+}
+
+function heldKeys(held: readonly HeldAttempt[]): string {
+  return held
+    .map(({ tenant, job, attempt, phase }) => `${tenant}/${job}/${attempt}/${phase === 'finished' ? 'over' : ''}`)
+    .toSorted()
+    .join()
+}

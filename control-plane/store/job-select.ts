@@ -1,0 +1,39 @@
+// The two ways to read jobs: whole records, each with its attempts, in one statement; and shapes, which leave out all
+// that scheduling does not look at. `rest` is everything after FROM jobs j; its constants must be literals wherever a
+// partial index is meant to be used (`phase = 'queued'`), because SQLite proves nothing about parameters.
+import { sql, type SQL } from 'drizzle-orm'
+import { NOW } from './db.ts'
+
+const STATE = sql.raw(
+  'j.tenant, j.id, j.rev, j.status, j.phase, j.attempt, j.failures, j.retries, j.cancel, j.assignment, j.finished_by,' +
+    ' j.result, j.error, j.exit, j.created_at',
+)
+
+const ATTEMPTS = sql.raw(`(
+  SELECT json_group_array(json_object(
+    'attempt', a.attempt, 'agent', a.agent, 'session', a.session, 'gpus', json(a.gpus),
+    'imageDigest', a.image_digest, 'claimedAtMs', a.claimed_at, 'startedAtMs', a.started_at,
+    'finishedAtMs', a.finished_at, 'updates', a.updates, 'exit', json(a.exit), 'error', json(a.error)))
+  FROM attempts a WHERE a.tenant = j.tenant AND a.job = j.id
+) AS attempts`)
+
+// An agent that has been silent for longer than the job waits for it publishes nothing more: it holds nothing, or the
+// readers of an ended job would wait for ever for a machine that has burnt down.
+const HELD_ATTEMPTS = sql`(
+  SELECT json_group_array(a.attempt)
+  FROM attempts a
+  JOIN agents g ON g.id = a.agent AND g.held <> '[]' AND g.lease_until + j.lost_after_ms > ${NOW}
+  JOIN json_each(g.held) h
+  WHERE a.tenant = j.tenant AND a.job = j.id
+    AND h.value ->> 'tenant' = j.tenant AND h.value ->> 'job' = j.id AND h.value ->> 'attempt' = a.attempt
+) AS held_attempts`
+
+/** `more` are further columns. */
+export function selectRecords(rest: SQL, more: SQL = sql.empty()): SQL {
+  return sql`SELECT ${STATE}, j.spec, j.retry_of, j.started_at, j.finished_at, ${ATTEMPTS}, ${HELD_ATTEMPTS} ${more}
+    FROM jobs j ${rest}`
+}
+
+export function selectShapes(rest: SQL): SQL {
+  return sql`SELECT ${STATE}, j.shape FROM jobs j ${rest}`
+}

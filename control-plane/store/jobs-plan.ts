@@ -1,0 +1,57 @@
+// The assignments of one plan in one batch, and the view that a plan is made from.
+//
+// Two schedulers never give one GPU, or the same memory, twice: a plan is made from a view that was read in one snapshot
+// together with scheduler.rev, every assignment passes through `commitPlan`, and that applies none once the rev has
+// moved. Only assignments move it. What frees capacity (a job that ends, an agent that grows) need not: an older view
+// then merely believes in less than there is. An agent that shrinks or falls silent need not either: no check here could
+// see what it does a moment later, so an assignment that it cannot take is not claimed, and comes back within seconds.
+import { sql, type SQL } from 'drizzle-orm'
+import type { Change, ScheduleView } from '../core/ports.ts'
+import { selectAgents } from './agent-select.ts'
+import { NOW, type Db } from './db.ts'
+import { bumpScheduler, changeStatements } from './jobs-commit.ts'
+import { selectShapes } from './job-select.ts'
+import { agentOf, queuedJobOf } from './rows.ts'
+
+export async function commitPlan(db: Db, schedulerRev: number, changes: readonly Change[]): Promise<readonly Change[]> {
+  if (changes.length === 0) return []
+  const token = crypto.randomUUID()
+  const guard = { kind: 'scheduler', rev: schedulerRev } as const
+  const results = await db.write([
+    bumpScheduler(schedulerRev, token),
+    ...changes.flatMap((change) => changeStatements({ ...change, guard }, token)),
+    winnersOf(changes, token),
+  ])
+  const won = new Set(results.at(-1)?.map((row) => `${String(row['tenant'])}/${String(row['job'])}`))
+  return changes.filter(({ after }) => won.has(`${after.tenant}/${after.id}`))
+}
+
+function winnersOf(changes: readonly Change[], token: string): SQL {
+  const keys = JSON.stringify(changes.map(({ after }) => ({ tenant: after.tenant, job: after.id, rev: after.rev })))
+  return sql`SELECT t.tenant, t.job FROM json_each(${keys}) k
+    JOIN transitions t ON t.tenant = k.value ->> 'tenant' AND t.job = k.value ->> 'job' AND t.rev = k.value ->> 'rev'
+    WHERE t.token = ${token}`
+}
+
+/**
+ * Queued jobs come pool by pool, at most `limit` of each: a long queue of one pool never hides the queue of another.
+ * A pool that no agent has joined has nothing to plan.
+ */
+export async function readScheduleView(db: Db, limit: number): Promise<ScheduleView> {
+  const [scheduler, queued, agents, placed] = await db.read([
+    sql`SELECT rev FROM scheduler WHERE id = 1`,
+    selectShapes(sql`WHERE j.rowid IN (
+        SELECT q.rowid FROM (SELECT DISTINCT pool FROM agents) p JOIN jobs q ON q.rowid IN (
+          SELECT w.rowid FROM jobs w WHERE w.phase = 'queued' AND w.pool = p.pool AND w.not_before <= ${NOW}
+          ORDER BY w.priority, w.created_at, w.id LIMIT ${limit}))
+      ORDER BY j.priority, j.created_at, j.id`),
+    selectAgents(sql`ORDER BY joined_at, id`),
+    selectShapes(sql`WHERE j.agent IS NOT NULL`),
+  ])
+  return {
+    schedulerRev: Number(scheduler?.[0]?.['rev'] ?? 0),
+    queued: (queued ?? []).map(queuedJobOf),
+    agents: (agents ?? []).map(agentOf),
+    placed: (placed ?? []).map(queuedJobOf),
+  }
+}

@@ -1,0 +1,23 @@
+// The control plane's database on a machine: a file (`file:…`, migrated when it is opened) or a libSQL server
+// (`libsql:`, `http:`, `https:`). Over HTTP nothing is migrated here: `dray control-plane migrate` does that once, and
+// many instances start often. workerd takes job-store.ts and remote-db.ts alone, which need nothing of Node.
+import type { JobStore, Log } from '../core/ports.ts'
+import { openFileDb } from './file-db.ts'
+import { createJobStore } from './job-store.ts'
+import { openRemoteDb } from './remote-db.ts'
+
+export interface LibsqlStoreOptions {
+  readonly url: string
+  readonly authToken?: string | undefined
+  readonly log: Log
+}
+
+/** Throws AppError `unavailable` when a file cannot be opened; a server that is away is noticed by the first call. */
+export async function createLibsqlStore({ url, authToken, log }: LibsqlStoreOptions): Promise<JobStore> {
+  if (url.startsWith('file:')) {
+    const db = await openFileDb(url)
+    log.info('the database is open', { url })
+    return createJobStore(db)
+  }
+  return createJobStore(openRemoteDb(url, authToken))
+}

@@ -1,0 +1,270 @@
+// JobStore: compare-and-set, its guards, plans, and what the database itself refuses.
+import { describe, expect, it } from 'vitest'
+import type { Change } from '../../control-plane/core/ports.ts'
+import { jobError } from '../../shared/errors.ts'
+import type { JobState } from '../../shared/job.ts'
+import {
+  assigned,
+  beat,
+  changeOf,
+  claimed,
+  finished,
+  held,
+  keyOf,
+  liveAgent,
+  move,
+  read,
+  runOn,
+  submit,
+  type StoreUnderTest,
+} from './job-store.fixtures.ts'
+
+export function changesContract(current: () => StoreUnderTest): void {
+  it('lets one of twenty rivals win, and writes one transition', async () => {
+    const { store } = current()
+    const { state } = await submit(store)
+    const rivals = Array.from({ length: 20 }, (_, index) => changeOf(state, assigned(state, `agent${index}`)))
+    const won = await Promise.all(rivals.map((change) => store.commit(change)))
+    expect(won.filter(Boolean)).toHaveLength(1)
+    expect((await read(store, state)).state).toEqual(rivals[won.indexOf(true)]?.after)
+    expect(await store.readTransitions(keyOf(state))).toHaveLength(2)
+  })
+
+  it('refuses the same change asked for twice: a lost answer does no harm', async () => {
+    const { store } = current()
+    const { state } = await submit(store)
+    const change = changeOf(state, assigned(state, 'a'), { reason: 'because' })
+    expect(await store.commit(change)).toBe(true)
+    expect(await store.commit(change)).toBe(false)
+    const made = await store.readTransitions(keyOf(state))
+    expect(made.map(({ rev, event, reason }) => ({ rev, event, reason }))).toEqual([
+      { rev: 1, event: 'submitted', reason: undefined },
+      { rev: 2, event: 'assigned', reason: 'because' },
+    ])
+  })
+
+  it('refuses a change of a job that is not there', async () => {
+    const { store } = current()
+    const { state } = await submit(store)
+    const ghost = { ...state, id: 'ghost' }
+    expect(await store.commit(changeOf(ghost, assigned(ghost, 'a')))).toBe(false)
+  })
+
+  it('goes a whole way: claim, report, cancel flag, lapse, return, finish', async () => {
+    const { store } = current()
+    const agent = await liveAgent(store)
+    const pulling = await runOn(store, agent)
+    const who = { agent, session: 's1', attempt: 1 }
+    const running = await move(store, pulling.state, { type: 'reported', ...who, phase: 'running' })
+    expect(running.startedAtMs).not.toBeNull()
+    const flagged = await move(store, running.state, { type: 'cancel_requested', graceSeconds: 3 })
+    const silent = await move(store, flagged.state, { type: 'lapsed', attempt: 1, reason: 'silence' })
+    const back = await move(store, silent.state, { type: 'renewed', ...who })
+    const facts = { attempt: 1, imageDigest: 'sha256:1', startedAtMs: 5, finishedAtMs: 9, updates: 7, error: null }
+    const done = await move(store, back.state, finished(back.state, agent), { attempt: facts })
+    expect(done.attempts).toMatchObject([
+      {
+        attempt: 1,
+        agent,
+        session: 's1',
+        gpus: [],
+        imageDigest: 'sha256:1',
+        startedAtMs: 5,
+        finishedAtMs: 9,
+        updates: 7,
+      },
+    ])
+    expect(done.finishedAtMs).not.toBeNull()
+    expect(done.state).toMatchObject({ status: 'completed', result: { out: [1] }, assignment: null })
+    expect(await store.jobsOnAgent(agent)).toEqual([])
+  })
+
+  it('keeps one row of an attempt that another session adopts', async () => {
+    const { store } = current()
+    const agent = await liveAgent(store)
+    const { state } = await runOn(store, agent)
+    const adopted = await move(store, state, {
+      type: 'claimed',
+      agent,
+      session: 's2',
+      attempt: 1,
+      beat: 0,
+      adopt: true,
+    })
+    expect(adopted.attempts).toMatchObject([{ attempt: 1, session: 's2' }])
+  })
+
+  it('goes on to a second attempt: back-off, the lost one ended, the queue entered anew', async () => {
+    const { store } = current()
+    const agent = await liveAgent(store)
+    const { state } = await runOn(store, agent, { retries: { max_attempts: 2, on: ['agent_lost'] } })
+    const silent = await move(store, state, { type: 'lapsed', attempt: 1, reason: 'silence' })
+    const again = await move(store, silent.state, { type: 'lost', attempt: 1 }, { notBeforeMs: 60_000 })
+    expect(again.state).toMatchObject({ phase: 'queued', attempt: 1, failures: 1 })
+    expect(again.attempts[0]?.finishedAtMs).not.toBeNull()
+    expect(again.attempts[0]?.updates).toBeNull()
+    expect((await store.readScheduleView(10)).queued).toEqual([])
+    const placed = await move(store, again.state, assigned(again.state, agent))
+    const second = await move(store, placed.state, claimed(placed.state, agent), { attempt: { attempt: 2 } })
+    expect(second.attempts.map(({ attempt }) => attempt)).toEqual([1, 2])
+  })
+
+  it('keeps a failed attempt with its error', async () => {
+    const { store } = current()
+    const agent = await liveAgent(store)
+    const { state } = await runOn(store, agent)
+    const error = jobError('exit_nonzero', 'it said "no"')
+    const exit = { code: 3, oom_killed: false, reason: 'exited' } as const
+    const event = { ...finished(state, agent), exit, error } as Parameters<typeof move>[2]
+    const done = await move(store, state, event, { attempt: { attempt: 1, exit, error, updates: 0 } })
+    expect(done.state).toMatchObject({ status: 'error', error, exit })
+    expect(done.attempts[0]).toMatchObject({ error, exit, updates: 0 })
+  })
+
+  it('lists the attempts that the last beat of their agent held', async () => {
+    const { store } = current()
+    const [agent, stranger] = [await liveAgent(store), await liveAgent(store)]
+    const { state } = await runOn(store, agent)
+    expect((await read(store, state)).heldAttempts).toEqual([])
+    await beat(store, agent, 2, [held(state)])
+    await beat(store, stranger, 2, [held(state, 9)])
+    expect((await read(store, state)).heldAttempts).toEqual([1])
+    const done = await move(store, (await read(store, state)).state, finished(state, agent))
+    expect(done.heldAttempts).toEqual([1])
+    // Silent for longer than the job waits: it will publish nothing more.
+    await current().execute(`UPDATE agents SET lease_until = lease_until - ${700_000}`)
+    expect((await read(store, state)).heldAttempts).toEqual([])
+    await beat(store, agent, 3, [])
+    expect((await read(store, state)).heldAttempts).toEqual([])
+  })
+
+  describe('guards', () => {
+    it('applies nothing when the session is not the current one', async () => {
+      const { store } = current()
+      const agent = await liveAgent(store)
+      const { state } = await submit(store)
+      const placed = await move(store, state, assigned(state, agent))
+      const claim = (session: string): Change =>
+        changeOf(placed.state, claimed(placed.state, agent, session), { guard: { kind: 'session', agent, session } })
+      expect(await store.commit(claim('s0'))).toBe(false)
+      expect((await read(store, state)).attempts).toEqual([])
+      expect(await store.commit(claim('s1'))).toBe(true)
+    })
+
+    it('lapses only what the database calls silent', async () => {
+      const { store, execute } = current()
+      const agent = await liveAgent(store)
+      const { state } = await runOn(store, agent)
+      const lapse = changeOf(
+        state,
+        { type: 'lapsed', attempt: 1, reason: 'x' },
+        { guard: { kind: 'lease_expired', agent } },
+      )
+      expect(await store.commit(lapse)).toBe(false)
+      await execute('UPDATE agents SET lease_until = 0')
+      expect(await store.commit(lapse)).toBe(true)
+    })
+
+    it('calls a deleted agent silent', async () => {
+      const { store } = current()
+      const agent = await liveAgent(store)
+      const { state } = await runOn(store, agent)
+      await store.deleteAgent(agent)
+      const lapse = changeOf(
+        state,
+        { type: 'lapsed', attempt: 1, reason: 'x' },
+        { guard: { kind: 'lease_expired', agent } },
+      )
+      expect(await store.commit(lapse)).toBe(true)
+    })
+
+    it('compares and moves the schedule', async () => {
+      const { store } = current()
+      const { state } = await submit(store)
+      const { schedulerRev: rev } = await store.readScheduleView(1)
+      const assign = (at: number): Change =>
+        changeOf(state, assigned(state, 'a'), { guard: { kind: 'scheduler', rev: at } })
+      expect(await store.commit(assign(rev + 1))).toBe(false)
+      expect(await store.commit(assign(rev))).toBe(true)
+      expect((await store.readScheduleView(1)).schedulerRev).toBe(rev + 1)
+    })
+  })
+
+  describe('plans', () => {
+    it('applies one of two plans made from the same view', async () => {
+      const { store } = current()
+      const agent = await liveAgent(store)
+      const [one, two] = [await submit(store), await submit(store)]
+      const { schedulerRev } = await store.readScheduleView(10)
+      const plan = (state: JobState): Change[] => [changeOf(state, assigned(state, agent, ['GPU-0']))]
+      const [first, second] = await Promise.all([
+        store.commitPlan(schedulerRev, plan(one.state)),
+        store.commitPlan(schedulerRev, plan(two.state)),
+      ])
+      expect([first.length, second.length].toSorted()).toEqual([0, 1])
+      expect((await store.readScheduleView(10)).placed).toHaveLength(1)
+    })
+
+    it('applies the others of a plan when one job has moved', async () => {
+      const { store } = current()
+      const [one, two] = [await submit(store), await submit(store)]
+      const { schedulerRev } = await store.readScheduleView(10)
+      const changes = [one, two].map(({ state }) => changeOf(state, assigned(state, 'a')))
+      await move(store, one.state, { type: 'cancel_requested', graceSeconds: 1 })
+      expect(await store.commitPlan(schedulerRev, changes)).toEqual([changes[1]])
+      expect((await read(store, one.state)).state.status).toBe('cancelled')
+    })
+
+    it('keeps a plan valid while jobs end and agents come', async () => {
+      const { store } = current()
+      const agent = await liveAgent(store)
+      const running = await runOn(store, agent)
+      const { state } = await submit(store)
+      const { schedulerRev } = await store.readScheduleView(10)
+      await move(store, running.state, finished(running.state, agent))
+      await liveAgent(store)
+      expect(await store.commitPlan(schedulerRev, [changeOf(state, assigned(state, agent))])).toHaveLength(1)
+    })
+  })
+
+  it('shows the scheduler priority before age, each pool its own share, and nothing of a pool without agents', async () => {
+    const { store } = current()
+    const agent = await liveAgent(store)
+    const normal = await submit(store, { stdin: 'x'.repeat(10_000), image: 'i' })
+    const high = await submit(store, { priority: 'high' })
+    await submit(store, { pool: 'nobody' })
+    const taken = await runOn(store, agent)
+    const view = await store.readScheduleView(10)
+    expect(view.queued.map(({ state }) => state)).toEqual([high.state, normal.state])
+    expect(view.queued[1]?.spec).toMatchObject({ image: 'i', pool: 'default', resources: normal.spec.resources })
+    expect(view.queued[1]?.spec.stdin).toBeUndefined()
+    expect(view.placed.map(({ state }) => state)).toEqual([taken.state])
+    expect(view.agents.map(({ id }) => id)).toEqual([agent])
+    expect((await store.readScheduleView(1)).queued).toHaveLength(1)
+  })
+
+  describe('the database itself', () => {
+    it('keeps an ended job as it ended', async () => {
+      const { store, execute } = current()
+      const { state } = await submit(store)
+      const { state: ended } = await move(store, state, { type: 'cancel_requested', graceSeconds: 1 })
+      await expect(execute("UPDATE jobs SET status = 'running', rev = rev + 1")).rejects.toThrow(/an ended job never/)
+      await expect(execute("UPDATE jobs SET result = '1', rev = rev + 1")).rejects.toThrow(/an ended job never/)
+      const forged: Change = { before: ended, after: { ...state, rev: ended.rev + 1 }, event: { type: 'expired' } }
+      await expect(store.commit(forged)).rejects.toMatchObject({ code: 'internal' })
+      expect((await read(store, state)).state).toEqual(ended)
+      expect(await store.readTransitions(keyOf(state))).toHaveLength(2)
+    })
+
+    it('refuses a rev that is not the next, and an attempt that comes back', async () => {
+      const { store, execute } = current()
+      const { state } = await runOn(store, await liveAgent(store))
+      await expect(execute('UPDATE jobs SET rev = rev + 2')).rejects.toThrow(/exactly the next rev/)
+      await expect(execute('UPDATE jobs SET failures = 3')).rejects.toThrow(/exactly the next rev/)
+      await expect(execute('UPDATE jobs SET rev = rev + 1, attempt = attempt - 1')).rejects.toThrow(/never comes back/)
+      await expect(execute('DELETE FROM jobs')).rejects.toThrow(/never deleted/)
+      await expect(execute("UPDATE transitions SET event = 'x'")).rejects.toThrow(/never rewritten/)
+      expect((await read(store, state)).state).toEqual(state)
+    })
+  })
+}
