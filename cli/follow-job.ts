@@ -31,8 +31,10 @@ export async function followJob(
 ): Promise<TerminalUpdate | undefined> {
   const region = createRegion(cli.stderr, cli.stdout)
   const view = createProgressView(id, Date.now())
-  const notes = createNotes(cli, region)
-  const redraw = setInterval(() => region.show(view.lines(Date.now())), 1_000)
+  const lines = (): string[] => view.lines(Date.now())
+  const notes = createNotes(cli)
+  cli.region = region
+  const redraw = setInterval(() => region.show(lines), 1_000)
   try {
     const updates = client.updates(id, {
       after: options.after,
@@ -45,7 +47,7 @@ export async function followJob(
       view.see(frame)
       notes.see(frame)
       await showFrame(cli, region, frame, options.showAs)
-      region.show(view.lines(Date.now()))
+      region.show(lines)
       if (isTerminalUpdate(frame)) return frame
       if (options.endOnClosedStdout && cli.stdout.closed) return undefined
     }
@@ -53,6 +55,7 @@ export async function followJob(
   } finally {
     clearInterval(redraw)
     await notes.settled()
+    cli.region = undefined
     await region.close()
   }
 }
@@ -68,15 +71,15 @@ async function showFrame(cli: Cli, region: Region, frame: Frame, showAs: ShowAs)
   if (text === undefined) return
   if (showAs === 'text') return region.around(() => cli.stdout.write(`${text}\n`))
   // A raw stream has no place for these, and they must not be silent: lost updates, and the agent's remarks.
-  if (isGap(frame) || frame.type === 'log_update') await region.around(() => say(cli, text))
+  if (isGap(frame) || frame.type === 'log_update') await say(cli, text)
 }
 
 /** Remarks on stderr for those who see no region, and of what a region cannot keep. */
-function createNotes(cli: Cli, region: Region) {
+function createNotes(cli: Cli) {
   let attempt = 0
   let phase = ''
   let last = Promise.resolve()
-  const note = (text: string): void => void (last = region.around(() => say(cli, text)))
+  const note = (text: string): void => void (last = say(cli, text))
   return {
     say: note,
     settled: (): Promise<void> => last,

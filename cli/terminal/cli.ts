@@ -5,6 +5,7 @@ import { createClient, type Client } from '../../shared/client/create-client.ts'
 import { defaultStateDir } from '../../deploy/tools.ts'
 import { readPublished } from '../supervise/state-folder.ts'
 import type { Output } from './output.ts'
+import type { Region } from './region.ts'
 
 export interface Cli {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -13,6 +14,8 @@ export interface Cli {
   readonly stderr: Output
   /** What the process will end with. */
   exitCode: number
+  /** Set while a progress region is on the screen: every other write goes through it. */
+  region?: Region | undefined
 }
 
 /** Wrong use of the command line: exit code 2, before anything was done. */
@@ -30,7 +33,9 @@ export class CliError extends Error {
 
 /** A line of ours. Always on stderr: stdout belongs to the job or to the one useful value. */
 export async function say(cli: Cli, text: string): Promise<void> {
-  for (const line of text.split('\n')) await cli.stderr.write(`dray: ${line}\n`)
+  const lines = text.split('\n').map((line) => `dray: ${line}\n`)
+  const write = (): Promise<void> => cli.stderr.write(lines.join(''))
+  await (cli.region ? cli.region.around(write) : write())
 }
 
 export async function printJson(cli: Cli, value: unknown): Promise<void> {

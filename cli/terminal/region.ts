@@ -7,8 +7,8 @@
 import type { Output } from './output.ts'
 
 export interface Region {
-  /** New content; an empty array removes it. */
-  show(lines: readonly string[]): void
+  /** New content, asked for when it is drawn; an empty array removes it. */
+  show(content: () => readonly string[]): void
   /** Clears the region, does the write, draws again. */
   around(write: () => Promise<void>): Promise<void>
   close(): Promise<void>
@@ -18,7 +18,7 @@ const frameMs = 100
 
 export function createRegion(stderr: Output, stdout: Output): Region {
   if (!stderr.isTTY) return { show() {}, around: (write) => write(), close: () => Promise.resolve() }
-  let wanted: readonly string[] = []
+  let wanted: () => readonly string[] = () => []
   let drawnRows = 0
   let timer: ReturnType<typeof setTimeout> | undefined
   // Writes follow each other: a redraw between a clear and a write would leave pieces behind.
@@ -32,10 +32,11 @@ export function createRegion(stderr: Output, stdout: Output): Region {
   }
   const draw = async (): Promise<void> => {
     await clear()
-    if (wanted.length === 0 || !stderr.atLineStart || !stdout.atLineStart) return
+    const lines = wanted()
+    if (lines.length === 0 || !stderr.atLineStart || !stdout.atLineStart) return
     const width = Math.max(10, stderr.columns - 1)
-    drawnRows = wanted.length
-    await stderr.write(wanted.map((line) => `${cutToWidth(line, width)}\n`).join(''))
+    drawnRows = lines.length
+    await stderr.write(lines.map((line) => `${cutToWidth(line, width)}\n`).join(''))
   }
   const drawSoon = (): void => {
     timer ??= setTimeout(() => {
@@ -44,20 +45,20 @@ export function createRegion(stderr: Output, stdout: Output): Region {
     }, frameMs)
   }
   return {
-    show(lines) {
-      wanted = lines
+    show(content) {
+      wanted = content
       drawSoon()
     },
     around: (write) =>
       inOrder(async () => {
         await clear()
         await write()
-        if (wanted.length > 0) drawSoon()
+        drawSoon()
       }),
     async close() {
       clearTimeout(timer)
       timer = undefined
-      wanted = []
+      wanted = () => []
       await inOrder(clear)
     },
   }
