@@ -1,0 +1,68 @@
+// Portable: Web APIs only.
+//
+// When a reader is through with an attempt (DESIGN 8), so that the next attempt or the terminal update may follow:
+//   1. its last update, whose number N its agent told with `finish`, was read; or
+//   2. a later attempt has a message in the stream, and all that precedes it was read: the fence. What the earlier one
+//      stores after that message is seen by nobody; or
+//   3. the row says that the attempt is over, its agent does not hold it any more, and all that is stored was read.
+// In the cases 2 and 3 what is missing up to N, where N is known, is a gap.
+import type { AttemptRecord, JobRecord } from '../../shared/job.ts'
+import { isTerminal } from '../../shared/job.ts'
+import type { Bus, JobKey } from './ports.ts'
+import { AppError } from '../../shared/errors.ts'
+
+export type EndBus = Pick<Bus, 'firstSeq' | 'readResume'>
+
+/** The first attempt at or after `attempt`. Numbers may jump: a restore adds 1,000. */
+export function attemptFrom(record: JobRecord, attempt: number): AttemptRecord | undefined {
+  return record.attempts.filter((row) => row.attempt >= attempt).toSorted((a, b) => a.attempt - b.attempt)[0]
+}
+
+export function isOver(record: JobRecord, attempt: number): boolean {
+  return isTerminal(record.state.status) || record.state.assignment?.attempt !== attempt
+}
+
+/** A row in which a later attempt may begin at any moment, unseen by who read it a while ago. */
+export function isLoose(record: JobRecord, attempt: number): boolean {
+  if (isTerminal(record.state.status)) return false
+  return isOver(record, attempt) || record.state.phase === 'reconnecting'
+}
+
+/** Stream sequence at which a later attempt's first message cuts this one off; null while there is none. */
+export async function fenceOf(bus: EndBus, key: JobKey, record: JobRecord, attempt: number): Promise<number | null> {
+  const later = record.attempts.filter((row) => row.attempt > attempt)
+  const firsts = await Promise.all(
+    later.map((row) => askPatiently(() => bus.firstSeq(row.agent, { ...key, attempt: row.attempt }))),
+  )
+  return firsts.reduce((least, first) => (first !== null && (least === null || first < least) ? first : least), null)
+}
+
+export interface ReadSoFar {
+  readonly n: number
+  /** Where a later attempt begins, once that is known. */
+  readonly fence: number | null
+}
+
+export async function isThrough(
+  bus: EndBus,
+  key: JobKey,
+  record: JobRecord,
+  row: AttemptRecord,
+  { n, fence }: ReadSoFar,
+): Promise<boolean> {
+  if (row.updates !== null && n >= row.updates) return true
+  const released = isOver(record, row.attempt) && !record.heldAttempts.includes(row.attempt)
+  if (fence === null && !released) return false
+  const last = await askPatiently(() => bus.readResume(row.agent, { ...key, attempt: row.attempt }))
+  return n >= last.n
+}
+
+/** The bus gives up after a few seconds; a restart of NATS may take a few more, and costs no client its connection. */
+export async function askPatiently<T>(question: () => Promise<T>): Promise<T> {
+  try {
+    return await question()
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== 'unavailable') throw error
+    return await question()
+  }
+}

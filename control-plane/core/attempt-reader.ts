@@ -1,0 +1,132 @@
+// Portable: Web APIs only.
+//
+// Frames of one attempt behind a position, until the attempt is through. It promises each n once, in order, and a gap
+// where one is missing; nothing that a later attempt's first message fences off.
+//
+// The fence and stale rows: a message may be shown only if no later attempt's message precedes it, and whether there is
+// a later attempt is in the row. A hint tells of each change of the row, so a read that a hint caused is waited for; and
+// where a new attempt may begin at any moment the row is read again after the message came. Both waits are bounded: with
+// the database away nobody can begin an attempt.
+import type { AttemptRecord, JobRecord } from '../../shared/job.ts'
+import { LAST_N, seqOf } from '../../shared/position.ts'
+import type { Bus, Clock, JobKey, StoredBatch } from './ports.ts'
+import { askPatiently, attemptFrom, fenceOf, isLoose, isThrough } from './attempt-end.ts'
+import { pumpBatches } from './batch-pump.ts'
+import { createPartAssembler, type PartAssembler } from './part-assembler.ts'
+import { gapFrame, updateFrame } from './relay-frames.ts'
+import type { RowWatch } from './relay-rows.ts'
+import type { SerialFrame } from './relay.ts'
+import { createWake, type Wake } from './relay-wake.ts'
+
+export interface ReaderDeps {
+  readonly key: JobKey
+  readonly rows: RowWatch
+  readonly bus: Pick<Bus, 'readBatches' | 'readResume' | 'firstSeq'>
+  readonly clock: Clock
+}
+
+export interface ReadChunk {
+  readonly frames: readonly SerialFrame[]
+  /** All that was stored when the reading began has been handed out; may come with an empty chunk. */
+  readonly atEdge: boolean
+}
+
+const FRESH_ROW_MS = 250
+/** A later attempt exists and has stored nothing: its first message is looked for this often. */
+const FENCE_LOOK_MS = 100
+
+interface Progress {
+  readonly attempt: number
+  n: number
+  /** Stream sequence of a later attempt's first message, once there is one. */
+  fence: number | null
+  /** A message beyond the fence was met. */
+  fenced: boolean
+  readonly assembler: PartAssembler
+}
+
+export async function* readAttempt(
+  deps: ReaderDeps,
+  { attempt, agent }: AttemptRecord,
+  fromN: number,
+  signal: AbortSignal,
+): AsyncGenerator<ReadChunk, void> {
+  const { bus, rows } = deps
+  const key = { ...deps.key, attempt }
+  const progress: Progress = { attempt, n: fromN, fence: null, fenced: false, assembler: createPartAssembler() }
+  const wake = createWake()
+  const unwatch = rows.onRead(wake.fire)
+  const pump = pumpBatches(bus, { agent, key, n: fromN + 1 }, wake.fire)
+  try {
+    let edge: number | null = (await askPatiently(() => bus.readResume(agent, key))).n
+    while (!signal.aborted) {
+      const frames = await takeFrames(deps, pump.take(), progress)
+      if (frames.length > 0) yield { frames, atEdge: false }
+      const end = await endOf(deps, progress)
+      if (end) return yield* missingFrames(attempt, progress.n, end.updates)
+      if (edge !== null && progress.n >= edge) {
+        edge = null
+        yield { frames: [], atEdge: true }
+      }
+      await news(deps, progress, wake, signal)
+    }
+  } finally {
+    unwatch()
+    pump.close()
+  }
+}
+
+/** The attempt's row when the attempt is through, else null. */
+async function endOf({ bus, key, rows }: ReaderDeps, progress: Progress): Promise<AttemptRecord | null> {
+  const record = rows.current()
+  const row = record?.attempts.find(({ attempt }) => attempt === progress.attempt)
+  if (!record || !row) return null
+  return progress.fenced || (await isThrough(bus, key, record, row, progress)) ? row : null
+}
+
+/** A message or a row; or, where only a look can tell that a later attempt has begun to speak, a moment. */
+async function news({ rows, clock }: ReaderDeps, progress: Progress, wake: Wake, signal: AbortSignal): Promise<void> {
+  const looks = progress.fence === null && hasLater(rows.current(), progress.attempt)
+  const cancel = looks ? clock.after(FENCE_LOOK_MS, wake.fire) : undefined
+  await wake.wait(signal)
+  cancel?.()
+}
+
+async function takeFrames(
+  { bus, key, rows }: ReaderDeps,
+  batches: readonly StoredBatch[],
+  progress: Progress,
+): Promise<SerialFrame[]> {
+  const { attempt } = progress
+  if (batches.length > 0 && progress.fence === null) {
+    const known = rows.current()
+    await (known && isLoose(known, attempt) ? rows.refresh(FRESH_ROW_MS) : rows.settled(FRESH_ROW_MS))
+  }
+  const record = rows.current()
+  // Asked after the messages came: while there is none, all of them precede it.
+  if (record && progress.fence === null && hasLater(record, attempt))
+    progress.fence = await fenceOf(bus, key, record, attempt)
+  const last = record?.attempts.find((row) => row.attempt === attempt)?.updates ?? LAST_N - 1
+  const frames: SerialFrame[] = []
+  for (const { streamSeq, batch } of batches) {
+    progress.fenced ||= progress.fence !== null && streamSeq >= progress.fence
+    if (progress.fenced) break
+    for (const [index, update] of (progress.assembler.add(batch) ?? []).entries()) {
+      const n = batch.n + index
+      if (n <= progress.n || n > last) continue
+      if (n > progress.n + 1) frames.push(gapFrame(seqOf(attempt, progress.n + 1), seqOf(attempt, n - 1)))
+      frames.push(updateFrame(update, attempt, n))
+      progress.n = n
+    }
+  }
+  return frames
+}
+
+function hasLater(record: JobRecord | null, attempt: number): boolean {
+  return record !== null && attemptFrom(record, attempt + 1) !== undefined
+}
+
+function* missingFrames(attempt: number, n: number, updates: number | null): Generator<ReadChunk> {
+  if (updates === null || n >= updates) return
+  yield { frames: [gapFrame(seqOf(attempt, n + 1), seqOf(attempt, updates))], atEdge: false }
+}
