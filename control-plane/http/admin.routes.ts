@@ -35,7 +35,7 @@ function joinTokenRoute(app: App, deps: HttpDeps): void {
       answers: { 201: { description: 'The token', schema: newTokenShape } },
     },
     async ({ context, body }) => {
-      const expiresAtMs = expiry(deps, body.expires_in_seconds)
+      const expiresAtMs = expiry(deps, body.ttl_seconds)
       return context.json(await deps.core.createJoinToken({ pool: body.pool ?? null, expiresAtMs }), 201)
     },
   )
@@ -59,7 +59,7 @@ function newKeyRoute(app: App, deps: HttpDeps): void {
         tenant: body.tenant ?? tenantOf(principal),
         role: body.role,
         name: body.name ?? null,
-        expiresAtMs: expiry(deps, body.expires_in_seconds),
+        expiresAtMs: expiry(deps, body.ttl_seconds),
       }
       const { tenant, role } = options
       return context.json({ ...(await deps.core.createKey(options)), tenant, role, name: body.name }, 201)

@@ -25,6 +25,9 @@ export function asAppError(error: unknown, log: Log, requestId: string): AppErro
       log.warn('request failed', { request_id: requestId, code: error.code, error: describe(error.cause ?? error) })
     return error
   }
+  // The caller hung up while it was served: nobody reads the answer.
+  if (error instanceof DOMException && error.name === 'AbortError')
+    return new AppError('unavailable', 'The request was given up.', { cause: error })
   log.error('request failed unexpectedly', {
     request_id: requestId,
     error: error instanceof Error ? (error.stack ?? error.message) : describe(error),

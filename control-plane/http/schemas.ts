@@ -161,13 +161,13 @@ export const newKeyBody = z
   .strictObject({
     tenant: nameSchema.optional().meta({ description: "The caller's own where it is left out." }),
     role: z.enum(['admin', 'tenant']).default('tenant'),
-    name: nameSchema.optional(),
-    expires_in_seconds: lifetime,
+    name: z.string().min(1).max(200).optional().meta({ description: 'What it is for.' }),
+    ttl_seconds: lifetime,
   })
   .meta({ id: 'NewKeyBody' })
 
 export const newJoinTokenBody = z
-  .strictObject({ pool: nameSchema.optional(), expires_in_seconds: lifetime })
+  .strictObject({ pool: nameSchema.optional(), ttl_seconds: lifetime })
   .meta({ id: 'NewJoinTokenBody' })
 
 /** Ids in paths: what cannot be one does not exist (404), whatever else is wrong. */

@@ -1,0 +1,18 @@
+// The port Log on Node: one JSON object a line on stderr, so that stdout stays free for what a program says on purpose.
+import type { Log } from '../core/ports.ts'
+
+const LEVELS = ['info', 'warn', 'error'] as const
+export type LogLevel = (typeof LEVELS)[number]
+
+export function createNodeLog(
+  least: LogLevel,
+  write: (line: string) => void = (line) => process.stderr.write(line),
+): Log {
+  const at =
+    (level: LogLevel) =>
+    (message: string, fields: Readonly<Record<string, unknown>> = {}) => {
+      if (LEVELS.indexOf(level) < LEVELS.indexOf(least)) return
+      write(`${JSON.stringify({ at: new Date().toISOString(), level, message, ...fields })}\n`)
+    }
+  return { info: at('info'), warn: at('warn'), error: at('error') }
+}
