@@ -33,7 +33,7 @@ export function createRegion(stderr: Output, stdout: Output): Region {
   const draw = async (): Promise<void> => {
     await clear()
     const lines = wanted()
-    if (lines.length === 0 || !stderr.atLineStart || !stdout.atLineStart) return
+    if (lines.length === 0 || !stderr.atLineStart || (stdout.isTTY && !stdout.atLineStart)) return
     const width = Math.max(10, stderr.columns - 1)
     drawnRows = lines.length
     await stderr.write(lines.map((line) => `${cutToWidth(line, width)}\n`).join(''))
