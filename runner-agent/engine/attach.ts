@@ -6,7 +6,7 @@
 // unread attach blocks the container and then the engine's kill and inspect as well) or destroy it.
 
 import type { Socket } from 'node:net'
-import { lossOf, rejectWithBody, requestOf, type EngineCall } from './raw-http.ts'
+import { lossOf, rejectWithBody, requestOf, silence, type EngineCall } from './raw-http.ts'
 
 const ATTACH_TIMEOUT_MS = 15_000
 
@@ -14,6 +14,7 @@ export const attach = (options: {
   socketPath: string
   id: string
   stdin: boolean
+  /** Ends the attaching, not the socket that came of it. */
   signal?: AbortSignal
 }): Promise<Socket> => {
   const call: EngineCall = {
@@ -23,22 +24,28 @@ export const attach = (options: {
     headers: { Connection: 'Upgrade', Upgrade: 'tcp', 'Content-Length': '0' },
     action: 'attach to container',
     subject: options.id,
-    signal: AbortSignal.any([AbortSignal.timeout(ATTACH_TIMEOUT_MS), ...(options.signal ? [options.signal] : [])]),
   }
-  return new Promise((resolve, reject) => {
-    const request = requestOf(call)
-    request.once('upgrade', (_response, socket, head) => {
-      // A socket without an 'error' listener takes the whole agent down; 'close' follows and is what users watch.
-      socket.on('error', ignoreBecauseCloseFollows)
-      if (head.length > 0) socket.unshift(head)
-      if (call.signal?.aborted === true) socket.destroy()
-      resolve(socket)
-    })
-    request.once('response', (response) => {
-      rejectWithBody(call, response).catch(reject)
-    })
-    request.on('error', (error) => reject(lossOf({ ...call, signal: options.signal }, error)))
-    request.end()
+  const { signal } = options
+  const attached = Promise.withResolvers<Socket>()
+  const request = requestOf(call)
+  const onAbort = (): void => void request.destroy()
+  const timer = setTimeout(() => request.destroy(silence(call)), ATTACH_TIMEOUT_MS)
+  if (signal?.aborted === true) onAbort()
+  else signal?.addEventListener('abort', onAbort, { once: true })
+  request.once('upgrade', (_response, socket, head) => {
+    // A socket without an 'error' listener takes the whole agent down; 'close' follows and is what users watch.
+    socket.on('error', ignoreBecauseCloseFollows)
+    if (head.length > 0) socket.unshift(head)
+    attached.resolve(socket)
+  })
+  request.once('response', (response) => {
+    rejectWithBody(call, response).catch(attached.reject)
+  })
+  request.on('error', (error) => attached.reject(lossOf({ ...call, signal }, error)))
+  request.end()
+  return attached.promise.finally(() => {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', onAbort)
   })
 }
 

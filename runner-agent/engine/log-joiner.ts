@@ -63,5 +63,5 @@ const timestampOf = (entry: Uint8Array): string => {
   if (entry.length < PREFIX_BYTES || entry[TIMESTAMP_CHARACTERS] !== SPACE) {
     throw new Error('Cannot read the log of the container: an entry has no timestamp.')
   }
-  return String.fromCharCode(...entry.subarray(0, TIMESTAMP_CHARACTERS))
+  return Buffer.from(entry.buffer, entry.byteOffset, TIMESTAMP_CHARACTERS).toString('latin1')
 }

@@ -33,7 +33,7 @@ export type OutputSource = AsyncIterable<OutputLine> & {
   readonly exited: Promise<ContainerExit>
   /** Waits for a line; undefined when all was handed out. Rejects when the container or its log is gone, or on close. */
   next: () => Promise<OutputLine | undefined>
-  /** A line that is there already. */
+  /** A line that is there already, for whoever builds batches. */
   takeNow: () => OutputLine | undefined
   readonly kind: 'attached' | 'log'
   readonly bufferedBytes: number
@@ -98,11 +98,13 @@ export const openOutput = (options: OutputOptions): OutputSource => {
       closing.abort(new DOMException('The output was closed.', 'AbortError'))
       await running
     },
-    async *[Symbol.asyncIterator]() {
-      for (let line = await queue.next(); line !== undefined; line = await queue.next()) yield line
-    },
+    // No generator: a step of one costs more than all the work on a short line.
+    [Symbol.asyncIterator]: () => ({ next: async () => stepOf(queue.takeNow() ?? (await queue.next())) }),
   }
 }
+
+const stepOf = (line: OutputLine | undefined): IteratorResult<OutputLine, undefined> =>
+  line === undefined ? { done: true, value: undefined } : { done: false, value: line }
 
 const runOutput = async (run: Run): Promise<void> => {
   const attached = run.socket === undefined ? undefined : await readAttached({ ...run, socket: run.socket })

@@ -87,7 +87,7 @@ export const lossOf = (call: Pick<EngineCall, 'action' | 'subject' | 'signal'>, 
   return new EngineError(classifyFailure({ action, subject, errno, message }), { cause })
 }
 
-const silence = ({ action, subject }: EngineCall): EngineError =>
+export const silence = ({ action, subject }: EngineCall): EngineError =>
   new EngineError(classifyFailure({ action, subject, errno: 'ETIMEDOUT', message: 'no answer' }))
 
 const messageIn = (body: string): string => {

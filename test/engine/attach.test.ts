@@ -61,3 +61,15 @@ test('sendInput() settles when the container never reads its input', async () =>
 test('attach() rejects for a container that is not there', async () => {
   await expect(attach({ socketPath, id: 'nosuch', stdin: true })).rejects.toMatchObject({ kind: 'container_missing' })
 })
+
+test('attach() leaves the socket alone when its signal aborts later', async () => {
+  await using container = await createContainer({ engine, image, script: 'read line; echo "$line"' })
+  const controller = new AbortController()
+  const socket = await attach({ socketPath, id: container.id, stdin: true, signal: controller.signal })
+  controller.abort()
+  await engine.startContainer(container.id)
+  const output = new Promise<string>((resolve) => socket.once('data', (chunk: Buffer) => resolve(chunk.toString())))
+  socket.end('still here\n')
+  expect(await output).toContain('still here')
+  socket.destroy()
+})
