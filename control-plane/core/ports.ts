@@ -158,7 +158,7 @@ export interface QueuedJob {
 /** One consistent read of everything that `plan` looks at. */
 export interface ScheduleView {
   readonly schedulerRev: number
-  /** Queued jobs that may be assigned now (their back-off is over), priority then age, at most `limit`. */
+  /** Queued jobs that may be assigned now (back-off over), priority then age; at most `limit` of each pool with agents. */
   readonly queued: readonly QueuedJob[]
   readonly agents: readonly AgentRecord[]
   /** Live jobs with an assignment: what capacity is taken. */
