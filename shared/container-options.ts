@@ -55,6 +55,8 @@ export interface ContainerPolicy {
   readonly image: string
   /** Run for a job with `request` and no command of its own. */
   readonly command: readonly string[]
+  /** What the engine may grant: a container that asks for more files than its engine has does not start. */
+  readonly maxOpenFiles: number
   /** Docker's network for `network: "internet"`. */
   readonly internetNetwork: string
   readonly settings: Readonly<Record<string, string>>
@@ -145,7 +147,7 @@ function hostOptions(grant: Grant, policy: ContainerPolicy, limits: EffectiveLim
     NetworkMode: spec.network === 'none' ? 'none' : policy.internetNetwork,
     ReadonlyRootfs: spec.read_only,
     Tmpfs: tmpfsOf(spec),
-    Ulimits: ulimitsOf(limits),
+    Ulimits: ulimitsOf(limits, policy.maxOpenFiles),
     LogConfig: {
       // Byte-true, and in one file: json-file rewrites invalid bytes, a rotated log loses its beginning.
       Type: 'local',
@@ -171,11 +173,11 @@ function tmpfsOf(spec: JobSpec): Record<string, string> {
 
 const OPEN_FILES = 65_536
 
-function ulimitsOf(limits: EffectiveLimits): HostOptions['Ulimits'] {
+function ulimitsOf(limits: EffectiveLimits, maxOpenFiles: number): HostOptions['Ulimits'] {
   const same = (Name: string, value: number) => ({ Name, Soft: value, Hard: value })
   return [
     same('core', 0),
-    same('nofile', limits.openFiles ?? OPEN_FILES),
+    same('nofile', Math.min(limits.openFiles ?? OPEN_FILES, maxOpenFiles)),
     ...(limits.fileSizeBytes === null ? [] : [same('fsize', limits.fileSizeBytes)]),
   ]
 }

@@ -63,6 +63,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       DRAY_NATS_URLS: nats.url,
       DRAY_NATS_IDENTITY_FILE: identityFile,
       DRAY_ADMIN_TOKEN: token,
+      // Below what the test's nats-server may store.
+      DRAY_UPDATES_MAX_BYTES: '400m',
+      DRAY_LOG_LEVEL: 'warn',
       ...options.controlPlaneEnv,
     },
   })
