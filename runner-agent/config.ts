@@ -31,6 +31,8 @@ export interface AgentConfig {
   /** SIGTERM waits this long for running jobs; then they stay for the next process. Infinity: for all of them. */
   readonly drainMs: number
   readonly bootId: string
+  /** Of this process, as a measure of what the engine beside it has. */
+  readonly maxOpenFiles: number
   readonly version: string
 }
 
@@ -129,6 +131,7 @@ export function loadConfig(environment: Environment, flags: AgentFlags = {}): Ag
     settings: agentSettings(environment, settings.DRAY_PASS_ENV),
     drainMs: flags.drain ? Number.POSITIVE_INFINITY : settings.DRAY_DRAIN_SECONDS * 1000,
     bootId: readBootId(),
+    maxOpenFiles: readMaxOpenFiles(),
     version: '0.1.0',
   }
 }
@@ -194,5 +197,15 @@ function readBootId(): string {
   } catch {
     // Not Linux: the minute of the boot, rounded because both clocks drift.
     return `boot-${Math.round((Date.now() / 1000 - os.uptime()) / 60)}`
+  }
+}
+
+function readMaxOpenFiles(): number {
+  try {
+    const hard = /^Max open files\s+\S+\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]
+    return hard === undefined ? Number.MAX_SAFE_INTEGER : Number(hard)
+  } catch {
+    // Not Linux: there the engine runs in a machine of its own.
+    return Number.MAX_SAFE_INTEGER
   }
 }

@@ -8,6 +8,7 @@ export function containerPolicy(config: AgentConfig, capacity: Capacity): Contai
     defaults: capacity.defaults,
     image: config.image,
     command: config.command,
+    maxOpenFiles: config.maxOpenFiles,
     internetNetwork: config.internetNetwork,
     settings: config.settings,
     gpuSettings: gpuSettings(config.gpuMemoryBytes),

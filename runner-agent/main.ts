@@ -1,19 +1,18 @@
 // The runner agent: opens its state folder, looks at its machine, joins the control plane, and works until it is told to
-// stop. `startAgent` is for whoever has a process already (tests, `dray up`); `runAgent` is the process.
-//   SIGTERM, SIGINT   drain: no new work, wait for the jobs up to the grace, leave the rest to the next process
-//   a second one      the same without waiting
-//   superseded        a newer process of this agent took over: touches nothing, exit code 76
+// stop. The process around it (cli/agent.ts) decides when:
+//   drain       no new work, wait for the jobs up to the grace, leave the rest to the next process
+//   close       the same without waiting
+//   superseded  a newer process of this agent took over: touches nothing, exit code 76
 import { newId } from '../shared/ids.ts'
 import { startAgentLoop, type AgentParts, type LoopEnd } from './agent-loop.ts'
-import { createAgentLog, sentenceOf, type AgentLog } from './agent-log.ts'
+import { createAgentLog, type AgentLog } from './agent-log.ts'
 import { readMachine } from './capacity.ts'
-import { ConfigError, type AgentConfig } from './config.ts'
+import type { AgentConfig } from './config.ts'
 import { createControlPlane } from './control-plane-client.ts'
-import { isEngineError } from './engine/engine-error.ts'
 import { createEngine } from './engine/engine-client.ts'
 import { retryEngine } from './engine-retry.ts'
 import { becomeMember, joinOnce, JoinRefused } from './join.ts'
-import { openStateFolder, StateFolderHeld, type StateFolder } from './state-folder.ts'
+import { openStateFolder, type StateFolder } from './state-folder.ts'
 
 export const SUPERSEDED_EXIT_CODE = 76
 
@@ -87,41 +86,4 @@ async function joinedParts(config: AgentConfig, folder: StateFolder, log: AgentL
       await folder.writeMembership(membership)
     },
   }
-}
-
-/** The whole life of an agent process; resolves with its exit code. */
-export async function runAgent(config: AgentConfig, log: AgentLog = createAgentLog()): Promise<number> {
-  let agent: Agent | undefined
-  let signals = 0
-  const onSignal = (): void => {
-    signals += 1
-    if (!agent) process.exit(130)
-    if (signals === 1) agent.drain()
-    else void agent.close()
-  }
-  process.on('SIGTERM', onSignal)
-  process.on('SIGINT', onSignal)
-  try {
-    agent = await startAgent(config, log)
-    const code = await agent.done
-    if (code === SUPERSEDED_EXIT_CODE) log.error('A newer process of this agent took over.')
-    return code
-  } catch (error) {
-    if (!isExpected(error)) throw error
-    log.error(sentenceOf(error), 'hint' in error && typeof error.hint === 'string' ? { hint: error.hint } : {})
-    return 1
-  } finally {
-    process.off('SIGTERM', onSignal)
-    process.off('SIGINT', onSignal)
-  }
-}
-
-/** Failures that say by themselves what to do: a stack would only hide that. */
-function isExpected(error: unknown): error is Error {
-  return (
-    error instanceof ConfigError ||
-    error instanceof JoinRefused ||
-    error instanceof StateFolderHeld ||
-    isEngineError(error)
-  )
 }

@@ -11,6 +11,7 @@ const POLICY: ContainerPolicy = {
   defaults: { memory: 2 * 2 ** 30, cpus: 2 },
   image: 'nodetool',
   command: ['nodetool', 'run'],
+  maxOpenFiles: 1_048_576,
   internetNetwork: 'bridge',
   settings: {},
   gpuSettings: { PYTORCH_CUDA_ALLOC_CONF: 'max_split_size_mb:100' },
