@@ -44,8 +44,8 @@ export interface Link<C> {
 /** Options of nats.js, the same on both sides: notice a half-open link in 15 s, never give up, also after two auth errors. */
 export const NEVER_GIVE_UP = {
   maxReconnectAttempts: -1,
-  reconnectTimeWait: 200,
-  reconnectJitter: 200,
+  reconnectTimeWait: 100,
+  reconnectJitter: 100,
   pingInterval: 5_000,
   maxPingOut: 2,
   timeout: 5_000,

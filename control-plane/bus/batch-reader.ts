@@ -14,7 +14,7 @@ import { UPDATES_STREAM } from '../../shared/subjects.ts'
 import type { StoredBatch } from '../core/ports.ts'
 import { startSeqOf } from './batch-search.ts'
 import { openManager } from './nats-dial.ts'
-import { endOf, parseBatch } from './stored-batch.ts'
+import { endOf, lastNIn, parseBatch } from './stored-batch.ts'
 import { pause } from '../../shared/pause.ts'
 
 export interface BatchReaderDeps {
@@ -47,7 +47,8 @@ export async function* readBatches(
     try {
       for await (const stored of readSession(deps, subject, nextN, signal)) {
         failures = 0
-        if (stored === 'open') continue
+        // The search ends near its goal, and a wiped store gets again what its agent remembers.
+        if (stored === 'open' || lastNIn(stored.batch) < nextN) continue
         nextN = Math.max(nextN, endOf(stored.batch) + 1)
         yield stored
       }

@@ -19,6 +19,11 @@ export function endOf(batch: UpdateBatch): number {
   return batch.n + batch.updates.length - 1
 }
 
+/** The last n that this message holds or is a part of. */
+export function lastNIn(batch: UpdateBatch): number {
+  return batch.part ? batch.n : endOf(batch)
+}
+
 /** Where an attempt stands whose last message is this one; null: nothing, or junk, is stored. */
 export function resumeOf(batch: UpdateBatch | null, streamSeq: number): Resume {
   if (!batch) return { n: 0, stdout_lines: 0, stderr_lines: 0, subject_seq: streamSeq, session: null }
