@@ -8,7 +8,7 @@ import { applyEvent } from './apply-event.ts'
 import type { CoreContext } from './deps.ts'
 import type { Change, ScheduleView } from './ports.ts'
 
-/** Queued jobs looked at in one run; more than any fleet takes at once. */
+/** Queued jobs looked at in one run; of each pool; more than any fleet takes at once. */
 const QUEUE_LIMIT = 500
 
 export interface Scheduler {
@@ -64,7 +64,7 @@ async function runOnce(core: CoreContext): Promise<boolean> {
     core.hint({ tenant: after.tenant, job: after.id })
   }
   const lostSome = winners.length < made.assignments.length
-  return lostSome || (winners.length > 0 && view.queued.length === QUEUE_LIMIT)
+  return lostSome || (winners.length > 0 && view.queued.length >= QUEUE_LIMIT)
 }
 
 async function commitAssignments(core: CoreContext, view: ScheduleView, made: Plan): Promise<readonly Change[]> {

@@ -20,11 +20,22 @@ export async function startStalledRegistry(enginePid: number): Promise<StalledRe
   const child = manageProcess({
     name: 'stalled registry',
     command: 'nsenter',
-    args: [`--net=/proc/${enginePid}/ns/net`, process.execPath, '-e', PROGRAM],
+    // A fresh namespace has its loopback switched off.
+    args: [
+      `--net=/proc/${enginePid}/ns/net`,
+      'sh',
+      '-c',
+      'ip link set lo up && exec "$0" -e "$1"',
+      process.execPath,
+      PROGRAM,
+    ],
     env: { PATH: process.env['PATH'] ?? '' },
   })
   child.start()
-  const port = await eventually(() => /port=(\d+)/.exec(child.output())?.[1] ?? false, { what: 'the registry listens' })
+  const portOf = (): string | false => /port=(\d+)/.exec(child.output())?.[1] ?? false
+  const port = await eventually(portOf, { what: 'the registry listens' }).catch((error: unknown) => {
+    throw new Error(child.output(), { cause: error })
+  })
   return {
     host: `127.0.0.1:${String(port)}`,
     requests: () => child.output().split('request\n').length - 1,
