@@ -95,12 +95,10 @@ function guarded(listener: RequestListener): RequestListener {
 }
 
 function isAddress({ url = '', headers: { host = 'localhost' } }: IncomingMessage): boolean {
-  return (
-    url.startsWith('/') &&
-    !url.includes('\\') &&
-    /^[A-Za-z0-9._:[\]-]+$/.test(host) &&
-    URL.canParse(url, `http://${host}`)
-  )
+  if (url.includes('\\') || !/^[A-Za-z0-9._:[\]-]+$/.test(host)) return false
+  // The absolute form is for proxies, but a server has to understand it.
+  if (/^https?:\/\//.test(url)) return URL.parse(url)?.host === host.toLowerCase()
+  return url.startsWith('/') && URL.canParse(url, `http://${host}`)
 }
 
 function sendProblem(outgoing: ServerResponse, error: AppError): void {

@@ -33,8 +33,8 @@ export interface FrameStreamOptions {
   readonly limit: number | null
   /** Starts the flow into the sink; returns detach. */
   readonly attach: (sink: FrameSink) => () => void
-  /** The relay gave this client up: break the response off. */
-  readonly onCut: (reason: string) => void
+  /** The relay gave this client up: break the response off. False where that is left to the stream itself. */
+  readonly onCut: (reason: string) => boolean
 }
 
 /** A stream under way. `draining`: nothing more comes in, what is queued still goes out. */
@@ -96,8 +96,7 @@ function sinkOf(flow: Flow): FrameSink {
       if (code === 1000) return drain(flow)
       if (flow.phase === 'closed') return
       finish(flow)
-      onCut(reason)
-      flow.controller?.error(new Error(`The stream was cut off: ${reason}`))
+      if (!onCut(reason)) flow.controller?.error(new Error(`The stream was cut off: ${reason}`))
     },
   }
 }

@@ -5,7 +5,7 @@
 import { z } from '@hono/zod-openapi'
 import { canonicalJson } from '../../shared/canonical-json.ts'
 import { AppError } from '../../shared/errors.ts'
-import { nameSchema, sha256Hex } from '../../shared/ids.ts'
+import { isName, nameSchema, sha256Hex } from '../../shared/ids.ts'
 import { STATUSES, type Status } from '../../shared/job.ts'
 import type { JobKey } from '../core/ports.ts'
 import type { App, HttpDeps, Principal } from './context.ts'
@@ -24,10 +24,11 @@ const statuses = z
 
 const label = z
   .string()
-  .transform((text) => ({ key: text.slice(0, text.indexOf(':')), value: text.slice(text.indexOf(':') + 1) }))
-  .refine(({ key, value }) => nameSchema.safeParse(key).success && nameSchema.safeParse(value).success, {
-    error: 'must be a label such as "team:vision"',
+  .transform((text) => {
+    const [key = '', value = '', ...more] = text.split(':')
+    return { key, value, isLabel: more.length === 0 && isName(key) && isName(value) }
   })
+  .refine(({ isLabel }) => isLabel, 'must be a label such as "team:vision"')
   .optional()
   .openapi({ type: 'string', example: 'team:vision' })
 

@@ -110,7 +110,7 @@ async function stream(deps: HttpDeps, request: Request, format: StreamFormat, is
       attach: (sink) => relay.attach(key, { after, sink, stateFrames: false }),
       onCut(reason) {
         log.info('a stream was cut off', { request_id: context.get('requestId'), reason })
-        platform.cutOff(context)
+        return platform.cutOff(context)
       },
     }),
   )
