@@ -116,7 +116,7 @@ export interface JobRecord {
   readonly startedAtMs: number | null
   readonly finishedAtMs: number | null
   readonly attempts: readonly AttemptRecord[]
-  /** Attempts that their agents held in their last beats: the relay waits for these to be published whole. */
+  /** Attempts that their agents listed in their last beats, or claimed since: the relay waits for these to be published whole. */
   readonly heldAttempts: readonly number[]
 }
 

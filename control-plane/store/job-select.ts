@@ -17,15 +17,17 @@ const ATTEMPTS = sql.raw(`(
   FROM attempts a WHERE a.tenant = j.tenant AND a.job = j.id
 ) AS attempts`)
 
-// An agent that has been silent for longer than the job waits for it publishes nothing more: it holds nothing, or the
-// readers of an ended job would wait for ever for a machine that has burnt down.
+// Held: listed by its agent's last beat, or claimed since: a job may begin and end between two beats, and its updates are
+// still on their way then. An agent that has been silent for longer than the job waits for it publishes nothing more: it
+// holds nothing, or the readers of an ended job would wait for ever for a machine that has burnt down.
 const HELD_ATTEMPTS = sql`(
   SELECT json_group_array(a.attempt)
   FROM attempts a
-  JOIN agents g ON g.id = a.agent AND g.held <> '[]' AND g.lease_until + j.lost_after_ms > ${NOW}
-  JOIN json_each(g.held) h
+  JOIN agents g ON g.id = a.agent AND g.lease_until + j.lost_after_ms > ${NOW}
   WHERE a.tenant = j.tenant AND a.job = j.id
-    AND h.value ->> 'tenant' = j.tenant AND h.value ->> 'job' = j.id AND h.value ->> 'attempt' = a.attempt
+    AND ((g.session = a.session AND g.beat <= a.claim_beat) OR EXISTS (
+      SELECT 1 FROM json_each(g.held) h
+      WHERE h.value ->> 'tenant' = j.tenant AND h.value ->> 'job' = j.id AND h.value ->> 'attempt' = a.attempt))
 ) AS held_attempts`
 
 /** `more` are further columns. */

@@ -3,6 +3,7 @@
 // Each later statement asks for that transition with this writer's own token, because a batch does not stop at a
 // statement that changed nothing. The last one reads whose token it is. Running the same batch twice changes nothing.
 import { sql, type SQL } from 'drizzle-orm'
+import type { JobEvent } from '../../shared/job-machine.ts'
 import type { JobState } from '../../shared/job.ts'
 import type { AttemptFacts, Change, Guard } from '../core/ports.ts'
 import { json, jsonOrNull, NOW, type Db } from './db.ts'
@@ -85,7 +86,7 @@ function timesOf({ before, after, attempt, notBeforeMs }: Change): SQL[] {
 function attemptStatements(change: Change, mine: SQL): SQL[] {
   const { before, after, event, attempt: facts } = change
   const statements: SQL[] = []
-  if (event.type === 'claimed') statements.push(insertAttempt(after, event.session, mine))
+  if (event.type === 'claimed') statements.push(insertAttempt(after, event, mine))
   if (facts) statements.push(...fillAttempt(after, facts, mine))
   const ended = before.assignment
   // One that was lost says nothing of its end any more.
@@ -95,13 +96,13 @@ function attemptStatements(change: Change, mine: SQL): SQL[] {
   return statements
 }
 
-function insertAttempt(after: JobState, session: string, mine: SQL): SQL {
-  const { assignment } = after
-  // Adoption claims an attempt that has its row: only the session is news.
-  return sql`INSERT INTO attempts (tenant, job, attempt, agent, session, gpus, claimed_at)
-    SELECT ${after.tenant}, ${after.id}, ${assignment?.attempt ?? after.attempt}, ${assignment?.agent ?? ''}, ${session},
-      ${json(assignment?.gpus ?? [])}, ${NOW} WHERE ${mine}
-    ON CONFLICT (tenant, job, attempt) DO UPDATE SET session = excluded.session`
+function insertAttempt(after: JobState, claim: Extract<JobEvent, { type: 'claimed' }>, mine: SQL): SQL {
+  const { session, beat } = claim
+  const gpus = json(after.assignment?.gpus ?? [])
+  // Adoption claims an attempt that has its row: only who holds it is news.
+  return sql`INSERT INTO attempts (tenant, job, attempt, agent, session, claim_beat, gpus, claimed_at)
+    SELECT ${after.tenant}, ${after.id}, ${claim.attempt}, ${claim.agent}, ${session}, ${beat}, ${gpus}, ${NOW} WHERE ${mine}
+    ON CONFLICT (tenant, job, attempt) DO UPDATE SET session = excluded.session, claim_beat = excluded.claim_beat`
 }
 
 function fillAttempt(after: JobState, facts: AttemptFacts, mine: SQL): SQL[] {

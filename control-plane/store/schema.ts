@@ -132,6 +132,7 @@ export const attempts = sqliteTable(
     attempt: integer().notNull(),
     agent: text().notNull(),
     session: text().notNull(),
+    claim_beat: integer().notNull(),
     gpus: text().notNull(),
     image_digest: text(),
     claimed_at: integer().notNull(),

@@ -92,7 +92,7 @@ describe('output', () => {
   it('is cut at the output limit, with the reason', async () => {
     const small = await startStack({ agents: 1, controlPlaneEnv: { DRAY_MAX_OUTPUT_BYTES: String(MIB) } })
     try {
-      const { terminal, updates } = await runToEnd(small.client, shell(image, 'yes'))
+      const { terminal, updates } = await runToEnd(small.client, shell(image, `yes ${'o'.repeat(255)}`))
       expect(terminal).toMatchObject({
         status: 'error',
         error: { code: 'output_limit' },

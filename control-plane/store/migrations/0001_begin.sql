@@ -129,6 +129,8 @@ CREATE TABLE attempts (
   attempt INTEGER NOT NULL,
   agent TEXT NOT NULL,
   session TEXT NOT NULL,
+  -- The agent's beat counter at the claim: until a later beat has come, its list cannot name this attempt.
+  claim_beat INTEGER NOT NULL,
   gpus TEXT NOT NULL,
   image_digest TEXT,
   claimed_at INTEGER NOT NULL,
