@@ -3,7 +3,7 @@
 // cancelled is stopped, what does not count is dropped, and what nobody confirmed for lost_after is stopped.
 import type { HeartbeatAnswer, HeldAttempt, RunCommand, WantedAttempt } from '../shared/agent-protocol.ts'
 import type { AttemptKey } from '../shared/subjects.ts'
-import type { JobRun, JobStart } from './job-run.ts'
+import type { JobRun, JobStart, RunEnd } from './job-run.ts'
 
 export interface HeldJobs {
   held(): HeldAttempt[]
@@ -100,9 +100,10 @@ function createRegistry(options: HeldJobsOptions): Registry {
   const ended = new Set<string>()
   const idleWaiters = new Set<() => void>()
 
-  const forget = (id: string): void => {
+  const forget = (id: string, how: RunEnd): void => {
     entries.delete(id)
-    ended.add(id)
+    // One that was never ours may be assigned to us again, under the same number.
+    if (how !== 'unclaimed') ended.add(id)
     for (const old of ended) {
       if (ended.size <= REMEMBERED) break
       ended.delete(old)
@@ -117,7 +118,7 @@ function createRegistry(options: HeldJobsOptions): Registry {
     entries.set(id, { run, renewedAt: options.bootSeconds() })
     // A run settles whatever happens, and only then is its place free.
     void run.done.then((how) => {
-      if (how === 'over' || !start.found) return forget(id)
+      if (how !== 'again' || !start.found) return forget(id, how)
       entries.delete(id)
       begin(start)
     })

@@ -38,7 +38,11 @@ export async function followContainer(job: JobContext, running: RunningContainer
     }),
   )
   const limits = effectiveLimits(grant.spec, deps.policy.defaults)
-  const watched = first.then((found) => watchTime(job, found, limits.timeoutSeconds, over))
+  // Settled from here on, so that no failure of it goes unseen while the exit is waited for.
+  const background = Promise.allSettled([
+    first.then((found) => watchTime(job, found, limits.timeoutSeconds, over)),
+    stopper.then(({ done }) => done),
+  ])
   try {
     // A container that is gone rejects; what it left to read is read all the same.
     const exit = await source.exited.catch(goneOrThrow)
@@ -64,7 +68,7 @@ export async function followContainer(job: JobContext, running: RunningContainer
     }
   } finally {
     exited.abort()
-    await Promise.allSettled([watched, stopper.then(({ done }) => done)])
+    await Promise.all([background, source.close()])
   }
 }
 
@@ -88,13 +92,18 @@ function endOf(
   stopper: Stopper,
 ): ContainerEnd {
   const { signal, sentAtMs } = stopper
-  if (!found) return { code: null, oomKilled: false, killedBy: null }
+  if (!found || isBeingRemoved(found)) return { code: null, oomKilled: false, killedBy: null }
   const { ExitCode: code, OOMKilled: oomKilled, FinishedAt } = found.State
   // Whoever lost its supervisor comes back as 255: the engine's doing, not the program's.
   if (code === 255 && !uninterrupted) return { code: null, oomKilled: false, killedBy: null }
   // It had ended by itself before our first signal reached it: then it is not our kill.
   const ours = sentAtMs !== null && !(Date.parse(FinishedAt) < sentAtMs)
   return { code, oomKilled, killedBy: ours ? job.control.reason : null, ...(ours && signal ? { signal } : {}) }
+}
+
+/** By somebody else: what its state says then may be the removal's kill. */
+function isBeingRemoved({ State }: ContainerInspection): boolean {
+  return State.Dead || State.Status === 'removing'
 }
 
 function goneOrThrow(error: unknown): null {

@@ -59,7 +59,13 @@ export function relayOutput(options: JobOutputOptions): JobOutput {
   const feeder = createFeeder(options)
   const counted = count(options, source, mapper, feeder)
   // Both are looked at by the run; whoever comes later still gets the rejection.
-  const handedOver = counted.then(() => feeder.done())
+  const handedOver = counted.then(
+    () => feeder.finish(),
+    async (error: unknown) => {
+      await feeder.finish()
+      throw error
+    },
+  )
   handedOver.catch(() => undefined)
   return { source, story: mapper.story, counted, handedOver }
 }
@@ -76,55 +82,84 @@ async function count(
   let live = true
   let first = true
   const take = (line: OutputLine): void => {
-    costBytes += Math.max(line.bytes.length + 1, LINE_COST_BYTES)
-    if (costBytes > options.outputBytes) options.onOutputLimit()
     if (line.count <= stored[line.stream]) {
       mapper.map(line, 0)
       return
     }
     if (first) options.onFirstLine()
     first = false
-    const updates = mapper.map(line, options.lastN() + 1)
+    const n = options.lastN()
+    const updates = mapper.map(line, n + 1)
     options.advance(updates.length)
-    if (!live) return
-    const after = { ...position, [line.stream]: line.count }
-    if (sink.offer(updates, after)) position[line.stream] = line.count
+    if (!live) return feeder.counted()
+    if (sink.offer(updates, { ...position, [line.stream]: line.count })) position[line.stream] = line.count
     else {
       live = false
-      feeder.start(position)
+      feeder.start(position, n)
     }
   }
-  // Ends with the container's output, which the output cap bounds, or with the signal.
-  for (let line = await source.next(); line !== undefined; line = source.takeNow() ?? (await source.next())) take(line)
+  // Ends with the container's output, at the output limit, or with the signal.
+  for (let line = await source.next(); line !== undefined; line = source.takeNow() ?? (await source.next())) {
+    costBytes += Math.max(line.bytes.length + 1, LINE_COST_BYTES)
+    // What it prints until it is killed is left out. Nobody takes it, and the source sees to it that this blocks nothing.
+    if (costBytes > options.outputBytes) return options.onOutputLimit()
+    take(line)
+  }
 }
 
 interface Feeder {
-  start(position: OutputPosition): void
-  /** At once where it was never needed. */
-  done(): Promise<void>
+  /** From the line that was not taken; `n` is the number of the last update before it. */
+  start(position: OutputPosition, n: number): void
+  /** The counter went on. */
+  counted(): void
+  /** The counter is at its end: nothing beyond its last number is wanted. Settles when all up to it was handed on. */
+  finish(): Promise<void>
 }
 
 function createFeeder(options: JobOutputOptions): Feeder {
   let running: Promise<void> = Promise.resolve()
+  let over = false
+  let wake: () => void = () => undefined
+  /** How many of the next updates, up to `n`, the counter has counted; waits while it may still come to them. */
+  const wanted = async (from: number, count: number): Promise<number> => {
+    // Woken by each line that is counted, and by the end.
+    while (!over && options.lastN() < from + count) await new Promise<void>((resolve) => (wake = resolve))
+    return Math.min(count, options.lastN() - from)
+  }
   return {
-    start(position) {
-      running = feed(options, { ...position })
+    start(position, n) {
+      running = feed(options, { ...position }, n, wanted)
       running.catch(() => undefined)
     },
-    done: () => running,
+    counted: () => wake(),
+    async finish() {
+      over = true
+      wake()
+      await running
+    },
   }
 }
 
-async function feed(options: JobOutputOptions, position: { stdout: number; stderr: number }): Promise<void> {
+async function feed(
+  options: JobOutputOptions,
+  position: { stdout: number; stderr: number },
+  from: number,
+  wanted: (from: number, count: number) => Promise<number>,
+): Promise<void> {
   const { engine, containerId: id, lineBytes: maxLineBytes, sink, signal } = options
   const source = openOutput({ engine, id, position: { ...position }, maxLineBytes, signal })
   source.started()
   const mapper = options.createMapper()
+  let n = from
   try {
     for await (const line of source) {
-      position[line.stream] = line.count
       const updates = mapper.map(line, 0)
-      while (!sink.offer(updates, { ...position })) await sink.room()
+      const count = await wanted(n, updates.length)
+      // Beyond the output limit.
+      if (count === 0) return
+      position[line.stream] = line.count
+      while (!sink.offer(updates.slice(0, count), { ...position })) await sink.room()
+      n += count
     }
   } finally {
     await source.close()

@@ -40,9 +40,11 @@ export interface JobRun {
   held(): HeldAttempt
   /** Seconds without a renewal after which its container must stop. */
   readonly lostAfterSeconds: number
-  /** Settles when nothing of it is left here; `again` when its container has to be taken over once more. */
-  readonly done: Promise<'over' | 'again'>
+  readonly done: Promise<RunEnd>
 }
+
+/** Nothing of it is left here; or it was never ours; or its container has to be taken over once more. */
+export type RunEnd = 'over' | 'unclaimed' | 'again'
 
 export interface JobStart {
   readonly key: AttemptKey
@@ -245,15 +247,10 @@ function createContext(
 }
 
 /** Nothing of this attempt is left to end: its container goes, unless the next process is to find it. */
-async function settleFailure(
-  deps: JobDeps,
-  key: AttemptKey,
-  state: RunState,
-  error: unknown,
-): Promise<'over' | 'again'> {
+async function settleFailure(deps: JobDeps, key: AttemptKey, state: RunState, error: unknown): Promise<RunEnd> {
   if (error instanceof JobRewound) return 'again'
   if (leavesContainer(error)) return 'over'
   if (!(error instanceof JobDropped)) deps.log.error('A job run ended badly.', { ...key, error: sentenceOf(error) })
   if (state.containerId !== null) await removeForGood(deps, state.containerId)
-  return 'over'
+  return state.grant ? 'over' : 'unclaimed'
 }

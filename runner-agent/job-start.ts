@@ -43,7 +43,8 @@ export async function bringImage(job: JobContext, early: EarlyImage | null): Pro
   const { deps, grant, key, control } = job
   const image = imageOf(grant.spec, deps.policy)
   const { pull } = grant.spec
-  const seen = pull !== 'always' && early?.image === image ? await early.present : null
+  const looked = early?.image === image ? early : lookForImage(deps, image, control.anyStop)
+  const seen = pull === 'always' ? null : await looked.present
   control.anyStop.throwIfAborted()
   if (seen) return seen
   const onProgress = (progress: PullProgress | null): void => void job.announce(pullingUpdate(key.job, image, progress))
@@ -64,7 +65,9 @@ export async function startContainer(job: JobContext, image: EnsuredImage): Prom
   )
   const place = await deps.starts.acquire(control.anyStop)
   try {
-    const plan = planContainer(grant, deps.policy, { agentId: deps.agentId, bootId: deps.bootId, key })
+    // By its id: the tag may move between here and the creation.
+    const origin = { agentId: deps.agentId, bootId: deps.bootId, key, imageId: image.id }
+    const plan = planContainer(grant, deps.policy, origin)
     const id = await createOnce(job, plan)
     return await startCreated(job, id, image.digest)
   } finally {

@@ -11,6 +11,7 @@ export const LABEL = {
   tenant: 'dray.tenant',
   job: 'dray.job',
   attempt: 'dray.attempt',
+  image: 'dray.image',
   secrets: 'dray.secrets',
   lostAfter: 'dray.lost-after',
 } as const

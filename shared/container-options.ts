@@ -68,6 +68,8 @@ export interface ContainerOrigin {
   readonly agentId: string
   readonly bootId: string
   readonly key: AttemptKey
+  /** What the image's name stands for on this machine. */
+  readonly imageId: string
 }
 
 export interface ContainerPlan {
@@ -93,8 +95,8 @@ export function planContainer(grant: Grant, policy: ContainerPolicy, origin: Con
   const limits = effectiveLimits(spec, policy.defaults)
   const command = spec.command ?? (spec.request ? [...policy.command] : undefined)
   const options: ContainerOptions = {
-    Image: imageOf(spec, policy),
-    Labels: labelsOf(grant, origin),
+    Image: origin.imageId,
+    Labels: labelsOf(grant, policy, origin),
     Env: envOf(grant, policy),
     // StdinOnce: else neither our half-close nor our death would give the container its end of input.
     OpenStdin: true,
@@ -182,13 +184,14 @@ function ulimitsOf(limits: EffectiveLimits, maxOpenFiles: number): HostOptions['
   ]
 }
 
-function labelsOf(grant: Grant, origin: ContainerOrigin): Record<string, string> {
+function labelsOf(grant: Grant, policy: ContainerPolicy, origin: ContainerOrigin): Record<string, string> {
   return {
     [LABEL.agent]: origin.agentId,
     [LABEL.boot]: origin.bootId,
     [LABEL.tenant]: origin.key.tenant,
     [LABEL.job]: origin.key.job,
     [LABEL.attempt]: String(origin.key.attempt),
+    [LABEL.image]: imageOf(grant.spec, policy),
     // A process that finds the container while the control plane is away has to know how long it may live.
     [LABEL.lostAfter]: String(grant.lost_after_seconds),
     // Names only: on adoption their values are read back from the container, so that they can be redacted.

@@ -16,7 +16,12 @@ const POLICY: ContainerPolicy = {
   settings: {},
   gpuSettings: { PYTORCH_CUDA_ALLOC_CONF: 'max_split_size_mb:100' },
 }
-const ORIGIN = { agentId: 'agt_1', bootId: 'boot1', key: { tenant: 'default', job: 'job1', attempt: 2 } }
+const ORIGIN = {
+  agentId: 'agt_1',
+  bootId: 'boot1',
+  imageId: 'sha256:abc',
+  key: { tenant: 'default', job: 'job1', attempt: 2 },
+}
 
 function plan(body: SubmitBody, more: Partial<Grant> = {}, policy: Partial<ContainerPolicy> = {}) {
   const grant: Grant = {
@@ -59,8 +64,15 @@ describe('planContainer()', () => {
 
   test('runs the agent’s command in its image for a request without them', () => {
     const { options } = plan({ request: {} })
-    expect(options).toMatchObject({ Image: 'nodetool', Cmd: ['nodetool', 'run'] })
-    expect(plan({ request: {}, image: 'other', command: ['x'] }).options).toMatchObject({ Image: 'other', Cmd: ['x'] })
+    expect(options).toMatchObject({
+      Image: 'sha256:abc',
+      Labels: { 'dray.image': 'nodetool' },
+      Cmd: ['nodetool', 'run'],
+    })
+    expect(plan({ request: {}, image: 'other', command: ['x'] }).options).toMatchObject({
+      Labels: { 'dray.image': 'other' },
+      Cmd: ['x'],
+    })
   })
 
   test('takes the stricter of resources and resource_limits', () => {

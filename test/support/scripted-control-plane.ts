@@ -5,15 +5,15 @@ import type { AddressInfo } from 'node:net'
 import { createNatsBus } from '../../control-plane/bus/nats-bus.ts'
 import type { Bus } from '../../control-plane/core/ports.ts'
 import type { FinishBody, Grant, HeartbeatBody, HeldAttempt, WantedAttempt } from '../../shared/agent-protocol.ts'
+import { newId } from '../../shared/ids.ts'
 import { submitBodySchema, type SubmitBody } from '../../shared/job-spec.ts'
 import type { AttemptKey } from '../../shared/subjects.ts'
 import type { TestNats } from './nats-server.ts'
 
-export const AGENT = 'agt_test'
-
 export interface ScriptedJob {
   readonly key: AttemptKey
-  readonly grant: Omit<Grant, 'resume'>
+  /** Without `resume` it says what NATS says. */
+  readonly grant: Omit<Grant, 'resume'> & { readonly resume?: Grant['resume'] | undefined }
   claims: number
   finish: FinishBody | null
   want: WantedAttempt['want'] | 'nothing'
@@ -22,6 +22,8 @@ export interface ScriptedJob {
 
 export interface ScriptedControlPlane {
   readonly url: string
+  /** The one agent that may join. Several files share an engine, and an agent adopts what is its own. */
+  readonly agentId: string
   readonly bus: Bus
   readonly jobs: Map<string, ScriptedJob>
   /** Heartbeats so far, the last one at the end. */
@@ -56,6 +58,7 @@ export async function startScriptedControlPlane(nats: TestNats): Promise<Scripte
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const scripted: ScriptedControlPlane = {
+    agentId: newId('agt'),
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     bus,
     jobs: new Map(),
@@ -84,14 +87,14 @@ export async function startScriptedControlPlane(nats: TestNats): Promise<Scripte
         graceSeconds: undefined,
       }
       scripted.jobs.set(job, made)
-      if (wake) bus.publishRun(AGENT, { ...key, image: body.image ?? null })
+      if (wake) bus.publishRun(scripted.agentId, { ...key, image: body.image ?? null })
       return made
     },
     async updates(job, upToN, attempt = 1) {
       const found: Record<string, unknown>[] = []
       const stop = AbortSignal.timeout(10_000)
       let text = ''
-      for await (const { batch } of bus.readBatches(AGENT, { tenant: 'default', job, attempt }, 1, stop)) {
+      for await (const { batch } of bus.readBatches(scripted.agentId, { tenant: 'default', job, attempt }, 1, stop)) {
         if (batch.part) {
           text = batch.part.k === 1 ? batch.part.text : text + batch.part.text
           if (batch.part.k === batch.part.m) found.push({ ...(JSON.parse(text) as object), n: batch.n })
@@ -127,8 +130,11 @@ type Reply = readonly [number, unknown]
 async function handle(scripted: ScriptedControlPlane, path: string, body: unknown): Promise<Reply> {
   if (path === '/v1/agents') {
     const { nkey } = body as { nkey: string }
-    const jwt = await scripted.bus.mintAgentJwt(AGENT, nkey, 3600)
-    return [201, { agent: AGENT, key: 'agent_key', nats: { urls: scripted.bus.agentUrls(), jwt }, lease_seconds: 6 }]
+    const jwt = await scripted.bus.mintAgentJwt(scripted.agentId, nkey, 3600)
+    return [
+      201,
+      { agent: scripted.agentId, key: 'agent_key', nats: { urls: scripted.bus.agentUrls(), jwt }, lease_seconds: 6 },
+    ]
   }
   const verb = path.split('/').at(-1)
   if (scripted.away.has(verb as 'claim')) return [503, { code: 'unavailable', detail: 'scripted' }]
@@ -164,7 +170,7 @@ function heartbeat(scripted: ScriptedControlPlane, body: HeartbeatBody): Reply {
 async function claim(scripted: ScriptedControlPlane, job: ScriptedJob): Promise<Reply> {
   job.claims += 1
   if (job.want === 'stop') return [409, { code: 'fenced', detail: 'stopped' }]
-  return [200, { ...job.grant, resume: await scripted.bus.readResume(AGENT, job.key) }]
+  return [200, { ...job.grant, resume: job.grant.resume ?? (await scripted.bus.readResume(scripted.agentId, job.key)) }]
 }
 
 async function bodyOf(request: IncomingMessage): Promise<unknown> {
