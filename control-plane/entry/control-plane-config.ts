@@ -171,8 +171,8 @@ export function loadControlPlaneConfig(environment: Readonly<Record<string, stri
     Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
   )
   refuseUnknownMaxima(given)
-  const parsed = controlPlaneSettings.safeParse(given, { reportInput: true })
-  if (!parsed.success) throw new ConfigError(parsed.error.issues.map(sentence).join('\n'))
+  const parsed = controlPlaneSettings.safeParse(given)
+  if (!parsed.success) throw new ConfigError(parsed.error.issues.map((issue) => sentence(issue, given)).join('\n'))
   return configOf(parsed.data)
 }
 
@@ -186,10 +186,10 @@ function refuseUnknownMaxima(given: Readonly<Record<string, unknown>>): void {
 
 const SECRETS: ReadonlySet<string> = new Set(['DRAY_ADMIN_TOKEN', 'DRAY_DATABASE_TOKEN'])
 
-function sentence(issue: z.core.$ZodIssue): string {
+function sentence(issue: z.core.$ZodIssue, given: Readonly<Record<string, unknown>>): string {
   const name = String(issue.path[0])
   const rule = issue.code === 'invalid_value' ? `must be one of ${issue.values.join(', ')}` : issue.message
-  return SECRETS.has(name) ? `${name} ${rule}.` : `${name} is ${JSON.stringify(issue.input)}, but ${rule}.`
+  return SECRETS.has(name) ? `${name} ${rule}.` : `${name} is ${JSON.stringify(given[name])}, but ${rule}.`
 }
 
 function configOf(settings: Settings): ControlPlaneConfig {
