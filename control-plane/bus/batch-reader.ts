@@ -42,25 +42,25 @@ export async function* readBatches(
 ): AsyncGenerator<StoredBatch> {
   let nextN = fromN
   let failures = 0
-  let goodUntilMs = performance.now()
+  let deadlineMs = performance.now() + GIVE_UP_MS
   while (!signal.aborted) {
+    let worked = false
     try {
-      for await (const stored of readSession(deps, subject, nextN, signal)) {
-        failures = 0
+      const patience = AbortSignal.timeout(Math.max(1, Math.ceil(deadlineMs - performance.now())))
+      for await (const stored of readSession(deps, subject, nextN, { signal, patience })) {
+        worked = true
         // The search ends near its goal, and a wiped store gets again what its agent remembers.
         if (stored === 'open' || lastNIn(stored.batch) < nextN) continue
         nextN = Math.max(nextN, endOf(stored.batch) + 1)
         yield stored
       }
-      goodUntilMs = performance.now()
     } catch (error) {
       if (signal.aborted) return
-      failures += 1
-      // A session that worked ends its own way; only what follows it counts as failing.
-      if (failures === 1) goodUntilMs = performance.now()
-      if (performance.now() - goodUntilMs > GIVE_UP_MS)
+      if (!worked && performance.now() >= deadlineMs)
         throw new AppError('unavailable', 'The updates cannot be read from NATS.', { cause: error })
     }
+    failures = worked ? 0 : failures + 1
+    if (worked) deadlineMs = performance.now() + GIVE_UP_MS
     await pause(backoffMs(failures, BACKOFF, Math.random()), signal)
   }
 }
@@ -70,9 +70,9 @@ async function* readSession(
   deps: BatchReaderDeps,
   subject: string,
   fromN: number,
-  signal: AbortSignal,
+  { signal, patience }: { readonly signal: AbortSignal; readonly patience: AbortSignal },
 ): AsyncGenerator<StoredBatch | 'open'> {
-  const connection = await deps.link.ready(AbortSignal.any([signal, AbortSignal.timeout(GIVE_UP_MS)]))
+  const connection = await deps.link.ready(AbortSignal.any([signal, patience]))
   const jsm = await openManager(connection)
   const consumer = await jsm.consumers.add(UPDATES_STREAM, {
     ack_policy: AckPolicy.None,
@@ -95,6 +95,8 @@ async function* readSession(
       abort_on_missing_resource: true,
     })
     void stopOnTrouble(messages)
+    // What ended while the consumer was being made has called nobody.
+    if (signal.aborted || deps.link.current() !== connection) return
     yield 'open'
     yield* messagesInOrder(deps, messages, signal)
   } finally {

@@ -15,8 +15,8 @@ export interface RelayClient {
   readonly signal: AbortSignal
   /** Hands on what lies behind its position. */
   send(batch: FrameBatch): void
-  /** For a client that follows live: false, and closed, when it has too much unsent already. */
-  sendLive(batch: FrameBatch): boolean
+  /** For a client that follows live: closed instead when it has too much unsent already. */
+  sendLive(batch: FrameBatch): void
   /** Sends a state frame unless it is the same as the last one, or this client wants none. */
   sendState(batch: FrameBatch): void
   /** Waits until most of what was sent is gone; false, and closed, when it makes no progress. */
@@ -58,7 +58,6 @@ export function createRelayClient({ after, sink, stateFrames }: AttachOptions, c
     sendLive(batch) {
       if (sink.bufferedBytes() > MAX_UNSENT_BYTES) close(4408, TOO_SLOW)
       send(batch)
-      return !ending.signal.aborted
     },
     sendState(batch) {
       const text = batch.text()

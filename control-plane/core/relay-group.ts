@@ -12,6 +12,7 @@ import { readJob } from './job-reader.ts'
 import type { Log } from './ports.ts'
 import type { RelayClient } from './relay-client.ts'
 import { frameBatch, stateFrame } from './relay-frames.ts'
+import type { SerialFrame } from './relay.ts'
 import { sleep } from './relay-wake.ts'
 
 export interface RelayGroup {
@@ -32,24 +33,27 @@ interface Live {
   position: number
 }
 
+/** Whether the client follows live from now on; `brought`: with the reader it came with, which is now the shared one. */
+type Join = (client: RelayClient, reader: Reader | null) => 'joined' | 'brought' | 'not yet'
+
 export function createRelayGroup(deps: ReaderDeps & { readonly log: Log }): RelayGroup {
   const { rows } = deps
   const clients = new Set<RelayClient>()
   let live: Live | null = null
 
-  /** True when the client follows live from now on. `reader` is handed over where it is the first. */
-  const join = (client: RelayClient, reader: Reader | null): boolean => {
-    if (!live && reader) {
+  const join: Join = (client, reader) => {
+    const brings = !live && reader !== null
+    if (brings) {
       live = { reader, members: new Set(), position: client.position }
-      void runLive(deps, live).finally(() => {
+      void runLive(deps, live, () => {
         live = null
       })
     }
-    if (!live || client.position < live.position) return false
+    if (!live || client.position < live.position) return 'not yet'
     const { members } = live
     members.add(client)
     client.signal.addEventListener('abort', () => members.delete(client), { once: true })
-    return true
+    return brings ? 'brought' : 'joined'
   }
   const unwatch = rows.onRead(() => {
     const record = rows.current()
@@ -67,7 +71,7 @@ export function createRelayGroup(deps: ReaderDeps & { readonly log: Log }): Rela
         if (record && !isTerminal(record.state.status)) client.sendState(frameBatch([stateFrame(record.state)]))
         clients.add(client)
         client.signal.addEventListener('abort', () => clients.delete(client), { once: true })
-        if (!join(client, null)) await catchUp(deps, client, join)
+        if (join(client, null) === 'not yet') await catchUp(deps, client, join)
       } catch (error) {
         closeFor(client, error, deps.log)
       }
@@ -87,16 +91,11 @@ function refusalOf(record: JobRecord | null, after: number): [number, string] | 
   return isTerminal(status) && after >= terminalSeq(attempt) ? [1000, 'done'] : null
 }
 
-async function catchUp(
-  deps: ReaderDeps,
-  client: RelayClient,
-  join: (client: RelayClient, reader: Reader | null) => boolean,
-): Promise<void> {
-  const stopping = new AbortController()
-  const reader = { chunks: readJob(deps, client.position, stopping.signal), stop: () => stopping.abort() }
+async function catchUp(deps: ReaderDeps, client: RelayClient, join: Join): Promise<void> {
+  const reader = openReader(deps, client.position)
   client.signal.addEventListener('abort', reader.stop, { once: true })
   let atEdge = false
-  let handedOver = false
+  let joined: ReturnType<Join> = 'not yet'
   try {
     for (let next = await reader.chunks.next(); !next.done; next = await reader.chunks.next()) {
       const { frames } = next.value
@@ -106,33 +105,51 @@ async function catchUp(
       if (!(await client.keepsUp())) return
       // The shared reader must outlive this client, so its end is no longer tied to it before it is handed over.
       client.signal.removeEventListener('abort', reader.stop)
-      handedOver = join(client, atEdge ? reader : null)
-      if (handedOver) return
+      joined = join(client, atEdge ? reader : null)
+      if (joined !== 'not yet') return
       client.signal.addEventListener('abort', reader.stop, { once: true })
     }
   } finally {
-    if (!handedOver) reader.stop()
+    if (joined !== 'brought') reader.stop()
   }
 }
 
-/** Ends with the job, with the reader, or when the group is closed. One write per tick and client. */
-async function runLive({ clock, log }: ReaderDeps & { readonly log: Log }, live: Live): Promise<void> {
-  const never = new AbortController().signal
-  try {
-    for (let next = await live.reader.chunks.next(); !next.done; next = await live.reader.chunks.next()) {
-      const { frames } = next.value
-      const last = frames.at(-1)
-      if (!last) continue
-      const batch = frameBatch(frames)
-      live.position = last.seq ?? live.position
-      for (const client of live.members) client.sendLive(batch)
-      if (last.kind === 'terminal') for (const client of live.members) client.close(1000, 'done')
-      // What comes within this tick leaves together with the next chunk: a write costs more than a frame.
-      await sleep(clock, 0, never)
-    }
-  } catch (error) {
-    for (const client of live.members) closeFor(client, error, log)
+function openReader(deps: ReaderDeps, after: number): Reader {
+  const stopping = new AbortController()
+  const chunks = readJob(deps, after, stopping.signal)
+  const stop = (): void => {
+    stopping.abort()
+    // A generator that nobody asks any more would keep its consumer: this lets it clean up. Its errors matter no more.
+    chunks.return().catch(() => undefined)
   }
+  return { chunks, stop }
+}
+
+/** Ends with the job, with the reader, or when the group is closed. One write per tick and client. */
+async function runLive(deps: ReaderDeps & { readonly log: Log }, live: Live, onEnd: () => void): Promise<void> {
+  const never = new AbortController().signal
+  const { chunks } = live.reader
+  try {
+    for (let next = await chunks.next(); !next.done; next = await chunks.next()) {
+      if (next.value.frames.length === 0) continue
+      broadcast(next.value.frames, live)
+      // What comes within this tick leaves together with the next chunk: a write costs more than a frame.
+      await sleep(deps.clock, 0, never)
+    }
+    onEnd()
+  } catch (error) {
+    // First of all: from here on nobody may join a reader that says nothing any more.
+    onEnd()
+    for (const client of live.members) closeFor(client, error, deps.log)
+  }
+}
+
+function broadcast(frames: readonly SerialFrame[], live: Live): void {
+  const batch = frameBatch(frames)
+  const last = frames.at(-1)
+  live.position = last?.seq ?? live.position
+  for (const client of live.members) client.sendLive(batch)
+  if (last?.kind === 'terminal') for (const client of live.members) client.close(1000, 'done')
 }
 
 function closeFor(client: RelayClient, error: unknown, log: Log): void {

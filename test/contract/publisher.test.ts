@@ -168,7 +168,10 @@ test('a server that is frozen for three seconds', async () => {
 
 test('JWTs that live for three seconds are renewed under load', async () => {
   const short = await joinAgent(nats, bus, { id: 'a3', ttlSeconds: 3 })
-  const renew = setInterval(() => void bus.mintAgentJwt('a3', short.nkey, 3).then(short.connection.setJwt), 800)
+  const renew = setInterval(
+    () => void bus.mintAgentJwt('a3', short.nkey, 3).then((jwt) => short.connection.setJwt(jwt)),
+    800,
+  )
   const key = newKey()
   const publisher = await short.publisher(key)
   const end = performance.now() + 5_000
