@@ -30,7 +30,7 @@ function sessionOf(context: AppContext): string {
   if (session !== undefined && isName(session)) return session
   throw new AppError(
     'bad_request',
-    `The header "${SESSION_HEADER}" is ${session === undefined ? 'missing' : 'not a name'}: each agent call carries the session of its process.`,
+    `The header "${SESSION_HEADER}" is ${session === undefined ? 'missing' : 'not a name'}: each agent call names the session of its caller.`,
   )
 }
 

@@ -5,9 +5,10 @@
 import { AppError } from '../../shared/errors.ts'
 import { parseStrictJson, StrictJsonError } from '../../shared/strict-json.ts'
 
-export const MAX_BODY_BYTES = 16 * 2 ** 20
+const MAX_BODY_BYTES = 16 * 2 ** 20
 const MAX_DEPTH = 100
-const MAX_BYTES_IN_WORK = 8 * MAX_BODY_BYTES
+/** So many bodies of full size at once. */
+const MAX_BODIES_IN_WORK = 8
 
 export interface BodyReader {
   /** The parsed body, or undefined where there is none. Runs `use` while the body counts as being worked on. */
@@ -23,7 +24,7 @@ export function createBodyReader(maxBodyBytes = MAX_BODY_BYTES): BodyReader {
       const take = (bytes: number): void => {
         taken += bytes
         bytesInWork += bytes
-        if (bytesInWork > MAX_BYTES_IN_WORK)
+        if (bytesInWork > MAX_BODIES_IN_WORK * maxBodyBytes)
           throw new AppError('unavailable', 'Too many large bodies are being read at once: nothing was changed.')
       }
       try {
