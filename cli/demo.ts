@@ -7,7 +7,7 @@ import { Command } from 'commander'
 import { defaultStateDir } from '../deploy/tools.ts'
 import { createClient, type Client } from '../shared/client/create-client.ts'
 import { runJobRequestSchema } from '../shared/nodetool.ts'
-import { isGap, isStateFrame } from '../shared/update.ts'
+import { isGap, isStateFrame, isTerminalUpdate, type Frame } from '../shared/update.ts'
 import { updateText, valueText } from './render/update-text.ts'
 import { readPublished } from './supervise/state-folder.ts'
 import { startStack } from './supervise/stack.ts'
@@ -73,14 +73,17 @@ async function runExample(cli: Cli, client: Client, file: string, signal: AbortS
   const job = await client.submit({ request, labels: { demo: 'yes' } }, { signal })
   await cli.stdout.write(`\n${paint(cli, cli.stdout, 'bold', `examples/${file}`)} is job ${job.id}\n`)
   for await (const frame of client.updates(job.id, { signal })) {
-    const text = isStateFrame(frame)
-      ? `state ${frame.status} (${frame.phase})`
-      : (updateText(frame) ?? String((frame as { content?: unknown }).content))
-    const place = isStateFrame(frame) || isGap(frame) ? '' : (frame.at.slice(11, 23) ?? '')
-    await cli.stdout.write(
-      `  ${paint(cli, cli.stdout, 'dim', place.padEnd(12))}  ${text.replaceAll('\n', `\n${' '.repeat(16)}`)}\n`,
-    )
+    const place = isStateFrame(frame) || isGap(frame) ? '' : frame.at.slice(11, 23)
+    const text = lineOf(frame).replaceAll('\n', `\n${' '.repeat(16)}`)
+    await cli.stdout.write(`  ${paint(cli, cli.stdout, 'dim', place.padEnd(12))}  ${text}\n`)
   }
   const result = await client.result(job.id, { signal })
   await cli.stdout.write(`  ${paint(cli, cli.stdout, 'green', 'result')}        ${valueText(result)}\n`)
+}
+
+/** Everything has a line here, state frames and the container's own words included. The result has one of its own below. */
+function lineOf(frame: Frame): string {
+  if (isStateFrame(frame)) return `state ${frame.status} (${frame.phase})`
+  if (isTerminalUpdate(frame)) return updateText({ ...frame, result: undefined }) ?? ''
+  return updateText(frame) ?? String((frame as { content?: unknown }).content)
 }

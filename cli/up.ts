@@ -55,19 +55,27 @@ export function createStop(cli: Cli) {
   const stop = new AbortController()
   const force = new AbortController()
   const end = (): void => {
-    if (!stop.signal.aborted) void say(cli, 'stopping; press Ctrl-C again to kill')
+    if (!stop.signal.aborted) void say(cli, 'stopping; Ctrl-C again kills')
     stop.abort(new Interrupted())
   }
   const interrupts = watchInterrupts([end, () => force.abort(new Interrupted())])
   process.on('SIGHUP', end)
+  const npmWatch = cli.env['npm_lifecycle_event'] === undefined ? undefined : watchNpm(end)
   return {
     stop: stop.signal,
     force: force.signal,
     close() {
       interrupts.close()
+      clearInterval(npmWatch)
       process.off('SIGHUP', end)
     },
   }
+}
+
+/** npm is our parent (its script uses `exec`). When it was killed we would run on with nobody to stop us. */
+function watchNpm(end: () => void): NodeJS.Timeout {
+  const npm = process.ppid
+  return setInterval(() => process.ppid !== npm && end(), 500).unref()
 }
 
 function banner(cli: Cli, stack: Stack, seconds: number): string {

@@ -7,14 +7,25 @@ import path from 'node:path'
 import { afterEach, beforeEach, expect, inject, test } from 'vitest'
 import { isRunning, markOf, type ProcessMark } from '../../cli/supervise/running.ts'
 import { createClient } from '../../shared/client/create-client.ts'
-import { cliEnv, runCli, startUp } from '../support/cli-process.ts'
+import { cliEnv, runCli, startUp, type RunningUp } from '../support/cli-process.ts'
 import { eventually } from '../support/eventually.ts'
 
 let dir: string
+const started: RunningUp[] = []
 beforeEach(async () => {
   dir = await mkdtemp(path.join(tmpdir(), 'dray-up-'))
 })
-afterEach(() => rm(dir, { recursive: true, force: true }))
+afterEach(async () => {
+  // A test that failed half-way has left them running.
+  await Promise.all(started.splice(0).map((up) => up.stop()))
+  await rm(dir, { recursive: true, force: true })
+})
+
+async function startHere(): Promise<RunningUp> {
+  const up = await startUp({ dir })
+  started.push(up)
+  return up
+}
 
 const busybox = inject('busyboxImage')
 const env = (): Record<string, string> =>
@@ -29,7 +40,7 @@ const echo = {
 }
 
 test('up runs a job, refuses a second one on its folder, and leaves nothing after SIGTERM', async () => {
-  const up = await startUp({ dir })
+  const up = await startHere()
   expect(Object.keys(await up.pids()).toSorted()).toEqual(['agent', 'control-plane', 'nats'])
   expect(up.cli.stdout().toString().trim().split('\n')).toHaveLength(1)
   expect(await createClient(up).result((await createClient(up).submit(echo)).id)).toEqual({})
@@ -45,7 +56,7 @@ test('up runs a job, refuses a second one on its folder, and leaves nothing afte
 })
 
 test('secrets are in files of mode 0600 and in no command line', async () => {
-  const up = await startUp({ dir })
+  const up = await startHere()
   const lines = await Promise.all(Object.values(await up.pids()).map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8')))
   for (const line of lines) expect(line).not.toMatch(/dray_|join_|agent_/)
   await up.stop()
@@ -54,7 +65,7 @@ test('secrets are in files of mode 0600 and in no command line', async () => {
 test.each(['nats', 'control-plane', 'agent'])(
   'up starts %s again on the same port within 2 s, and jobs go on',
   async (name) => {
-    const up = await startUp({ dir })
+    const up = await startHere()
     const client = createClient(up)
     const before = (await up.pids())[name]!
     process.kill(before, 'SIGKILL')
@@ -73,27 +84,27 @@ test.each(['nats', 'control-plane', 'agent'])(
 )
 
 test('when up is killed its children end by themselves, and the next one takes the folder with jobs and key', async () => {
-  const first = await startUp({ dir })
+  const first = await startHere()
   const job = await createClient(first).submit(echo)
   await createClient(first).wait(job.id)
   const marks = await marksOf(first.pids())
   first.cli.process.kill('SIGKILL')
   await eventually(() => marks.filter(isRunning).length === 0, { deadlineMs: 12_000, what: 'the children have ended' })
 
-  const second = await startUp({ dir })
+  const second = await startHere()
   expect({ url: second.url, token: second.token }).toEqual({ url: first.url, token: first.token })
   expect((await createClient(second).show(job.id)).status).toBe('completed')
   expect(await second.stop()).toBe(0)
 })
 
 test('a port that is taken, a port that is none and a folder that cannot be made are one sentence', async () => {
-  const up = await startUp({ dir })
+  const up = await startHere()
   const other = path.join(dir, 'other')
   const taken = await runCli(['up', '--state', other, '--port', new URL(up.url).port], env())
   expect(taken.code).toBe(1)
   expect(taken.stderr).toContain('in use')
   expect((await runCli(['up', '--state', other, '--port', '99999'], env())).code).toBe(2)
-  const impossible = await runCli(['up', '--state', '/proc/dray', '--port', '0'], env())
+  const impossible = await runCli(['up', '--state', '/dev/null/dray', '--port', '0'], env())
   expect(impossible.code).toBe(1)
   expect(impossible.stderr).not.toContain('    at ')
   await up.stop()
@@ -107,7 +118,7 @@ test('demo shows updates and results of both workflows, exits 0 and stops what i
     expect(out).toContain(text)
   expect(existsSync(path.join(dir, 'pids.json'))).toBe(false)
 
-  const up = await startUp({ dir })
+  const up = await startHere()
   const again = await runCli(['demo', '--state', dir], env())
   expect(again.code).toBe(0)
   expect(again.stderr).toContain('runs already')
