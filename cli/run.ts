@@ -65,7 +65,10 @@ export function command(cli: Cli): Command {
     .option('--pool <name>', 'pool of agents')
     .option('--updates', 'show typed updates as text instead of the raw output')
     .option('--json', 'print updates as JSON Lines')
-    .action((image: string, words: string[], options: RunOptions) => run(cli, image, words, options))
+    .action((image: string, words: string[], options: RunOptions) =>
+      // Options after the image belong to the container, so commander hands on the "--" that marks its command too.
+      run(cli, image, words[0] === '--' ? words.slice(1) : words, options),
+    )
 }
 
 async function run(cli: Cli, image: string, words: readonly string[], options: RunOptions): Promise<void> {
