@@ -128,7 +128,7 @@ function jobDeps(
     bootId: config.bootId,
     engine: parts.engine,
     controlPlane: parts.controlPlane,
-    policy: containerPolicy(config, parts.machine.capacity),
+    policy: containerPolicy(config, parts.machine),
     starts: createSemaphore(os.availableParallelism()),
     openPublisher: (request) =>
       createPublisher({

@@ -4,7 +4,7 @@
 import { statfs } from 'node:fs/promises'
 import type { Capacity, Posture } from '../shared/agent-protocol.ts'
 import type { AgentConfig } from './config.ts'
-import type { Engine } from './engine/engine-client.ts'
+import type { Engine, EngineInfo } from './engine/engine-client.ts'
 import { listGpus } from './engine/gpus.ts'
 import { fetchPosture } from './engine/posture.ts'
 import { openResponse, readBody, type EngineCall } from './engine/raw-http.ts'
@@ -12,6 +12,8 @@ import { openResponse, readBody, type EngineCall } from './engine/raw-http.ts'
 export interface Machine {
   readonly capacity: Capacity
   readonly posture: Posture
+  /** The engine hands GPUs to whatever container names them in its environment, its image's own included. */
+  readonly gpusByEnvironment: boolean
   /** For the operator. */
   readonly warnings: readonly string[]
 }
@@ -39,8 +41,16 @@ export async function readMachine(engine: Engine, config: CapacityConfig, signal
       images,
     },
     posture: { ...posture },
+    gpusByEnvironment: hasNvidiaRuntime(info),
     warnings: listing.warnings,
   }
+}
+
+function hasNvidiaRuntime(info: EngineInfo): boolean {
+  const runtimes = info['Runtimes']
+  return (
+    info['DefaultRuntime'] === 'nvidia' || (typeof runtimes === 'object' && runtimes !== null && 'nvidia' in runtimes)
+  )
 }
 
 /** DOCKER_GPU_MEMORY_LIMIT: the scheduler counts with no more than this. The engine cannot enforce it. */

@@ -1,11 +1,12 @@
 // The operator's settings as the policy that containers are planned by.
-import type { Capacity } from '../shared/agent-protocol.ts'
 import type { ContainerPolicy } from '../shared/container-options.ts'
+import type { Machine } from './capacity.ts'
 import type { AgentConfig } from './config.ts'
 
-export function containerPolicy(config: AgentConfig, capacity: Capacity): ContainerPolicy {
+export function containerPolicy(config: AgentConfig, machine: Machine): ContainerPolicy {
   return {
-    defaults: capacity.defaults,
+    defaults: machine.capacity.defaults,
+    hideGpus: machine.gpusByEnvironment,
     image: config.image,
     command: config.command,
     maxOpenFiles: config.maxOpenFiles,

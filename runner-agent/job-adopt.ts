@@ -21,7 +21,7 @@ export async function adoptContainer(job: JobContext, found: FoundContainer): Pr
   }
   job.announceRunning()
   const output = watchOutput(job, found.id, {})
-  output.source.started()
+  output.started()
   return { id: found.id, imageDigest: await digestOf(job, Image), output, otherBoot: found.bootId !== deps.bootId }
 }
 

@@ -17,13 +17,9 @@ export async function sendFinish(job: JobContext, end: JobEnd): Promise<void> {
   // Ends with an answer that settles it, or when the attempt is dropped.
   for (let tries = 0; ; tries += 1) {
     const answer = await untilAnswered(() => deps.controlPlane.finish(key, body, control.letGo), control.letGo)
-    if (answer.kind === 'ok') return
+    // Fenced: it had finished before, or does not count any more. Which of both, the heartbeat says.
+    if (answer.kind === 'ok' || answer.kind === 'fenced') return
     if (answer.kind === 'superseded') throw new JobDetached('Another process of this agent holds the attempt.')
-    if (answer.kind === 'fenced') {
-      control.drop()
-      control.letGo.throwIfAborted()
-      return
-    }
     deps.log.error('The control plane refused how a job ended.', {
       ...key,
       status: answer.status,

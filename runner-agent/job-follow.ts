@@ -22,7 +22,7 @@ export interface JobEnd {
 
 export async function followContainer(job: JobContext, running: RunningContainer): Promise<JobEnd> {
   const { deps, control, grant } = job
-  const { source, counted, handedOver, story } = running.output
+  const { output } = running
   const exited = new AbortController()
   const over = AbortSignal.any([exited.signal, control.letGo])
   const first = inspectIfThere(job, running.id)
@@ -45,15 +45,15 @@ export async function followContainer(job: JobContext, running: RunningContainer
   ])
   try {
     // A container that is gone rejects; what it left to read is read all the same.
-    const exit = await source.exited.catch(goneOrThrow)
+    const exit = await output.exited().catch(goneOrThrow)
     exited.abort()
-    const [last] = await Promise.all([inspectIfThere(job, running.id), counted.catch(goneOrThrow)])
+    const [last] = await Promise.all([inspectIfThere(job, running.id), output.counted.catch(goneOrThrow)])
     const found = exit && !running.otherBoot ? last : null
     const end = endOf(job, found, exit?.uninterrupted ?? true, await stopper)
     const { timeoutSeconds, memory: memoryBytes } = limits
     const outcome = outcomeOf(
       end,
-      story,
+      output.story,
       { memoryBytes, timeoutSeconds, outputBytes: grant.limits.output_bytes },
       job.key.attempt,
     )
@@ -64,11 +64,11 @@ export async function followContainer(job: JobContext, running: RunningContainer
       finishedAt: isoOf(last?.State.FinishedAt) ?? new Date().toISOString(),
       imageDigest: running.imageDigest ?? known?.Image ?? null,
       containerId: running.id,
-      handedOver,
+      handedOver: output.handedOver,
     }
   } finally {
     exited.abort()
-    await Promise.all([background, source.close()])
+    await Promise.all([background, output.close()])
   }
 }
 

@@ -12,6 +12,8 @@ import { LINE_COST_BYTES } from '../shared/container-options.ts'
 import type { UpdateBody, UpdateMapper } from '../shared/update-mapper.ts'
 import type { Engine } from './engine/engine-client.ts'
 import type { OutputLine } from './engine/line-queue.ts'
+import { isEngineError } from './engine/engine-error.ts'
+import { watchExit, type ContainerExit } from './engine/exit-watch.ts'
 import { openOutput, type OutputSource } from './engine/output-source.ts'
 import type { OutputPosition } from './engine/attached-output.ts'
 
@@ -44,12 +46,16 @@ export interface JobOutputOptions {
 }
 
 export interface JobOutput {
-  readonly source: OutputSource
+  /** To be called when start was answered, at once for a container that runs already. */
+  started(): void
+  exited(): Promise<ContainerExit>
   readonly story: ContainerStory
   /** Everything was read and numbered. Rejects when the container or its log is gone, or with the signal. */
   readonly counted: Promise<void>
   /** Everything was handed to the publisher. */
   readonly handedOver: Promise<void>
+  /** Lets go of the container without touching it. */
+  close(): Promise<void>
 }
 
 export function relayOutput(options: JobOutputOptions): JobOutput {
@@ -67,7 +73,14 @@ export function relayOutput(options: JobOutputOptions): JobOutput {
     },
   )
   handedOver.catch(() => undefined)
-  return { source, story: mapper.story, counted, handedOver }
+  return {
+    started: () => source.started(),
+    exited: () => source.exited.catch((error: unknown) => exitWithoutOutput(options, error)),
+    story: mapper.story,
+    counted,
+    handedOver,
+    close: () => source.close(),
+  }
 }
 
 async function count(
@@ -101,10 +114,22 @@ async function count(
   // Ends with the container's output, at the output limit, or with the signal.
   for (let line = await source.next(); line !== undefined; line = source.takeNow() ?? (await source.next())) {
     costBytes += Math.max(line.bytes.length + 1, LINE_COST_BYTES)
-    // What it prints until it is killed is left out. Nobody takes it, and the source sees to it that this blocks nothing.
-    if (costBytes > options.outputBytes) return options.onOutputLimit()
+    if (costBytes > options.outputBytes) {
+      options.onOutputLimit()
+      // A flood that is still being read makes the engine's kill three times slower.
+      return source.close()
+    }
     take(line)
   }
+}
+
+/** The output was closed at its limit: the exit is still to come, and the signal says when nobody waits for it. */
+function exitWithoutOutput(
+  { engine, containerId: id, signal }: JobOutputOptions,
+  error: unknown,
+): Promise<ContainerExit> {
+  if (isEngineError(error) || signal.aborted) throw error
+  return watchExit({ engine, id, signal }).exited
 }
 
 interface Feeder {

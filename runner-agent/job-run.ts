@@ -7,26 +7,15 @@
 //   remove       only after both: the container's log is the spool
 // `drop` ends it from outside at any point: the attempt does not count any more. `detach` lets go and leaves the container.
 import type { Grant, HeldAttempt } from '../shared/agent-protocol.ts'
-import { jobError, type JobError } from '../shared/errors.ts'
 import type { HeldPhase } from '../shared/job.ts'
-import { neverRan, type Outcome } from '../shared/outcome.ts'
 import type { AttemptKey } from '../shared/subjects.ts'
 import { sentenceOf } from './agent-log.ts'
-import { untilAnswered } from './control-plane-client.ts'
-import { isEngineError } from './engine/engine-error.ts'
 import type { FoundContainer } from './found-containers.ts'
 import { adoptContainer } from './job-adopt.ts'
+import { claim, readResume, stopUnclaimed } from './job-claim.ts'
 import type { JobContext, JobDeps } from './job-context.ts'
-import {
-  createJobControl,
-  JobDetached,
-  JobDropped,
-  JobEnding,
-  JobRewound,
-  leavesContainer,
-  rejection,
-  type JobControl,
-} from './job-control.ts'
+import { createJobControl, JobDropped, JobRewound, leavesContainer, rejection, type JobControl } from './job-control.ts'
+import { failureOf } from './job-failure.ts'
 import { sendFinish } from './job-finish.ts'
 import { followContainer, type JobEnd } from './job-follow.ts'
 import { bringImage, lookForImage, removeForGood, startContainer, type EarlyImage } from './job-start.ts'
@@ -68,7 +57,7 @@ export function startJobRun(deps: JobDeps, start: JobStart): JobRun {
   const { key, found } = start
   const control = createJobControl()
   const state: RunState = {
-    phase: found ? 'running' : 'pulling',
+    phase: phaseOfFound(found),
     lastN: 0,
     grant: null,
     publisher: null,
@@ -98,6 +87,11 @@ export function startJobRun(deps: JobDeps, start: JobStart): JobRun {
   }
 }
 
+function phaseOfFound(found: FoundContainer | undefined): HeldPhase {
+  if (!found) return 'pulling'
+  return found.state === 'exited' || found.state === 'dead' ? 'finished' : 'running'
+}
+
 async function run(
   deps: JobDeps,
   { key, image, found }: JobStart,
@@ -105,14 +99,17 @@ async function run(
   state: RunState,
 ): Promise<void> {
   const early = found ? null : lookForImage(deps, image ?? deps.policy.image, control.letGo)
+  const claimed = new AbortController()
+  if (found) void stopUnclaimed(deps, found, control, AbortSignal.any([claimed.signal, control.letGo]))
   await Promise.race([deps.welcomed, rejection(control.letGo)])
   const grant = await claim(deps, key, control, found !== undefined)
+  claimed.abort()
   state.grant = grant
   state.lastN = grant.resume.n
   const publisher = deps.openPublisher({
     key,
     resume: grant.resume,
-    readResume: async (signal) => (await claimOnce(deps, key, true, signal))?.resume ?? 'fenced',
+    readResume: (signal) => readResume(deps, key, control, signal),
     onStop: (stop) => ON_STOP[stop.kind](control),
   })
   state.publisher = publisher
@@ -160,47 +157,6 @@ async function runToEnd(
   }
 }
 
-/** What a failure means for the job; null where the attempt itself is not ours to end. */
-function failureOf(job: JobContext, error: unknown): Outcome | null {
-  if (error instanceof JobDropped || leavesContainer(error) || job.control.letGo.aborted) return null
-  if (error instanceof JobEnding) return endedBeforeStart(job)
-  if (isEngineError(error)) return neverRan(jobError(error.code, error.message, error.hint), error.exitCode ?? null)
-  job.deps.log.error('A job failed in the agent.', {
-    ...job.key,
-    error: error instanceof Error ? (error.stack ?? error.message) : String(error),
-  })
-  return neverRan(jobError('internal', `The agent failed: ${sentenceOf(error)}`), null)
-}
-
-function endedBeforeStart(job: JobContext): Outcome {
-  const reason = job.control.reason ?? 'cancelled'
-  const error: JobError | undefined =
-    reason === 'cancelled'
-      ? undefined
-      : jobError('agent_lost', 'The container was not started: the control plane was out of reach for too long.')
-  return { exit: { code: null, oom_killed: false, reason }, error }
-}
-
-async function claim(deps: JobDeps, key: AttemptKey, control: JobControl, adopt: boolean): Promise<Grant> {
-  const grant = await claimOnce(deps, key, adopt, control.letGo)
-  if (grant) return grant
-  throw new JobDropped('The claim was refused: the attempt does not count.')
-}
-
-async function claimOnce(deps: JobDeps, key: AttemptKey, adopt: boolean, signal: AbortSignal): Promise<Grant | null> {
-  const answer = await untilAnswered(
-    () => deps.controlPlane.claim(key, { attempt: key.attempt, beat: deps.beat(), adopt }, signal),
-    signal,
-  )
-  if (answer.kind === 'ok') return answer.value
-  // Whether this whole process is superseded is the heartbeat's to say; this attempt is in another one's hands.
-  if (answer.kind === 'superseded') throw new JobDetached('Another process of this agent holds the attempt.')
-  if (answer.kind === 'refused')
-    deps.log.warn('A claim was refused.', { ...key, status: answer.status, detail: answer.detail })
-  deps.poke()
-  return null
-}
-
 function createContext(
   deps: JobDeps,
   key: AttemptKey,
@@ -218,7 +174,8 @@ function createContext(
     control,
     publisher,
     setPhase(phase) {
-      if (state.phase === phase) return
+      // One that was found ended stays so: its row may be terminal already, and only its last updates are wanted.
+      if (state.phase === phase || state.phase === 'finished') return
       state.phase = phase
       deps.poke()
     },

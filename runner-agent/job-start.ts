@@ -112,10 +112,10 @@ async function startCreated(job: JobContext, id: string, imageDigest: string): P
     control.anyStop.throwIfAborted()
     await retryEngine(() => engine.startContainer(id, control.letGo), control.letGo)
     job.announceRunning()
-    output.source.started()
+    output.started()
     return { id, imageDigest, output, otherBoot: false }
   } catch (error) {
-    await output?.source.close()
+    await output?.close()
     // A process that goes leaves it to the next one, which starts it afresh if it never ran.
     if (!leavesContainer(error)) await removeForGood(deps, id)
     throw error

@@ -60,6 +60,8 @@ export interface ContainerPolicy {
   /** Docker's network for `network: "internet"`. */
   readonly internetNetwork: string
   readonly settings: Readonly<Record<string, string>>
+  /** Say "none" to an engine that would give GPUs to a container whose image asks for them. */
+  readonly hideGpus: boolean
   /** Settings for jobs that lease GPUs. */
   readonly gpuSettings: Readonly<Record<string, string>>
 }
@@ -120,7 +122,9 @@ export function planContainer(grant: Grant, policy: ContainerPolicy, origin: Con
 function envOf(grant: Grant, policy: ContainerPolicy): string[] {
   const { spec, secrets, gpus } = grant
   const settings = gpus.length > 0 ? { ...policy.gpuSettings, ...policy.settings } : policy.settings
-  return containerEnv({ spec, granted: grant.env, secrets, settings })
+  const env = containerEnv({ spec, granted: grant.env, secrets, settings })
+  // With leased ones the engine sets it to their ids.
+  return policy.hideGpus && gpus.length === 0 ? [...env, 'NVIDIA_VISIBLE_DEVICES=void'] : env
 }
 
 /** The image that a job runs in: its own, else the agent's. */

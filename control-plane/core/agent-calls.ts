@@ -47,7 +47,9 @@ export async function joinAgent(core: CoreContext, body: JoinBody, session: stri
       hint: 'Make a new one with "dray token".',
     })
   const jwt = await core.bus.mintAgentJwt(joined.id, body.nkey, core.config.natsJwtSeconds)
-  return { agent: joined.id, key, nats: { urls: core.bus.agentUrls(), jwt }, lease_seconds: core.config.leaseMs / 1000 }
+  const { natsCa, leaseMs } = core.config
+  const tls = natsCa === undefined ? undefined : { ca: natsCa }
+  return { agent: joined.id, key, nats: { urls: core.bus.agentUrls(), jwt, tls }, lease_seconds: leaseMs / 1000 }
 }
 
 export async function claim(core: CoreContext, call: AgentCall, key: JobKey, body: ClaimBody): Promise<Grant> {
@@ -58,18 +60,49 @@ export async function claim(core: CoreContext, call: AgentCall, key: JobKey, bod
     attempt: { attempt: body.attempt },
     guard: { kind: 'session', agent: agent.id, session },
   })
-  const { record, state } = granted(applied, key, body.attempt)
+  const { record, state } = granted(applied, key, body, agent.id)
   // The first claim of an attempt: nobody can have published it before, so NATS need not be asked, nor be there.
   const isFirst = applied.kind === 'applied' && applied.before.state.phase === 'assigned'
-  const resume = isFirst ? NOTHING_STORED : await core.bus.readResume(agent.id, { ...key, attempt: body.attempt })
-  return grantOf(core, record, state, resume)
+  if (isFirst) return grantOf(core, record, state, NOTHING_STORED)
+  const stored = await core.bus.readResume(agent.id, { ...key, attempt: body.attempt })
+  // The process that published is asking: it remembers better than its last beat tells.
+  const isSameProcess = applied.kind === 'refused' && applied.refusal === 'duplicate'
+  return grantOf(core, record, state, isSameProcess ? stored : behindTold(stored, call, key, body.attempt))
 }
 
-function granted(applied: Applied, key: JobKey, attempt: number): { record: JobRecord; state: JobState } {
+/** Room for what the dead process published after its last beat. */
+const UNKNOWN_UPDATES = 2 ** 20
+
+/**
+ * A store that lost more than the agent's last beat told (wiped while the agent was dead) is resumed beyond all that
+ * clients may have seen: they say `gap`, and at most one heartbeat of lines comes again. Source: PROTOCOL 5.
+ */
+function behindTold(stored: Resume, call: AgentCall, key: JobKey, attempt: number): Resume {
+  const told = call.agent.held.find(
+    (held) => held.tenant === key.tenant && held.job === key.job && held.attempt === attempt,
+  )
+  if (!told || told.n <= stored.n) return stored
+  const { stdout_lines, stderr_lines } = told
+  return { ...stored, n: told.n + UNKNOWN_UPDATES, stdout_lines, stderr_lines }
+}
+
+function granted(
+  applied: Applied,
+  key: JobKey,
+  { attempt, adopt }: ClaimBody,
+  agent: string,
+): { record: JobRecord; state: JobState } {
   if (applied.kind === 'applied') return { record: applied.before, state: applied.state }
   if (applied.kind === 'refused' && applied.refusal === 'duplicate')
     return { record: applied.record, state: applied.record.state }
+  // It has finished and is still publishing: after a lost answer or a restart it must learn where the stored updates end.
+  if (applied.kind === 'refused' && adopt && hasFinished(applied.record, attempt, agent))
+    return { record: applied.record, state: applied.record.state }
   throw refused(applied, 'claim', key, attempt)
+}
+
+function hasFinished(record: JobRecord, attempt: number, agent: string): boolean {
+  return record.attempts.some((row) => row.attempt === attempt && row.agent === agent && row.updates !== null)
 }
 
 function grantOf(core: CoreContext, record: JobRecord, state: JobState, resume: Resume): Grant {

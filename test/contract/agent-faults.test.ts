@@ -127,6 +127,24 @@ describe('a restart of the agent', () => {
   })
 })
 
+describe('a restart of the agent while NATS is away', () => {
+  test('publishes later what a finished job still had to say', async () => {
+    const { controlPlane, nats } = fixture
+    const job = controlPlane.submit('late', fixture.sh('echo line 0; sleep 1; echo line 1; echo line 2'))
+    await controlPlane.updates('late', 3)
+    await nats.kill()
+    expect(await fixture.finished(job)).toMatchObject({ exit: { code: 0 }, updates: 5 })
+    await fixture.agent.close()
+    await fixture.startAgent()
+    await eventually(() => expect(controlPlane.held()).toMatchObject([{ job: 'late', phase: 'finished' }]))
+    await nats.start()
+    const updates = await controlPlane.updates('late', 5)
+    expect(updates.map(({ n }) => n)).toEqual(counting(5))
+    expect(updates.slice(2).map(({ content }) => content)).toEqual(lines(3))
+    await fixture.gone()
+  })
+})
+
 describe('the state folder', () => {
   test('is its owner’s only, and one process’s at a time', async () => {
     expect((await stat(fixture.stateDir)).mode & 0o777).toBe(0o700)

@@ -14,6 +14,7 @@ const POLICY: ContainerPolicy = {
   maxOpenFiles: 1_048_576,
   internetNetwork: 'bridge',
   settings: {},
+  hideGpus: false,
   gpuSettings: { PYTORCH_CUDA_ALLOC_CONF: 'max_split_size_mb:100' },
 }
 const ORIGIN = {
@@ -90,6 +91,7 @@ describe('planContainer()', () => {
     ])
     expect(options.Env).toContain('PYTORCH_CUDA_ALLOC_CONF=max_split_size_mb:100')
     expect(plan({ image: 'x' }).options.Env).toEqual([])
+    expect(plan({ image: 'x' }, {}, { hideGpus: true }).options.Env).toEqual(['NVIDIA_VISIBLE_DEVICES=void'])
   })
 
   test('gives a read-only container a /tmp, unless it says which', () => {
