@@ -13,8 +13,10 @@ afterAll(() => fixture.close())
 
 describe('a job', () => {
   test('goes from the command to its updates, its finish, and nothing left', async () => {
-    const { controlPlane, sh } = fixture
-    const finish = await fixture.finished(controlPlane.submit('hello', sh('echo one; echo two >&2; printf three')))
+    const { controlPlane } = fixture
+    const finish = await fixture.finished(
+      controlPlane.submit('hello', fixture.sh('echo one; echo two >&2; printf three')),
+    )
     expect(finish).toMatchObject({
       attempt: 1,
       exit: { code: 0, oom_killed: false, reason: 'exited' },
@@ -37,10 +39,14 @@ describe('a job', () => {
   })
 
   test('gets its input and its environment, and gives its result', async () => {
-    const { controlPlane, sh } = fixture
+    const { controlPlane } = fixture
     const line = '{"type":"job_update","status":"completed","result":{"out":["hi"]},"job_id":"theirs"}'
     const script = `read first; test "$first" = "{" && test "$A" = job && cat >/dev/null && echo '${line}'`
-    const job = controlPlane.submit('request', { ...sh(script), request: { env: { A: 'request' } }, env: { A: 'job' } })
+    const job = controlPlane.submit('request', {
+      ...fixture.sh(script),
+      request: { env: { A: 'request' } },
+      env: { A: 'job' },
+    })
     expect(await fixture.finished(job)).toMatchObject({ exit: { code: 0 }, result: { out: ['hi'] } })
     const updates = await controlPlane.updates('request', 3)
     expect(updates.at(-1)).toMatchObject({
@@ -52,9 +58,9 @@ describe('a job', () => {
   })
 
   test('gives back a large binary input', async () => {
-    const { controlPlane, sh } = fixture
+    const { controlPlane } = fixture
     const base64 = Buffer.alloc(3_000_000, 'binary\0\xff').toString('base64')
-    const job = controlPlane.submit('stdin', { ...sh('wc -c'), stdin: { base64 } })
+    const job = controlPlane.submit('stdin', { ...fixture.sh('wc -c'), stdin: { base64 } })
     await fixture.finished(job)
     expect((await controlPlane.updates('stdin', 3)).at(-1)).toMatchObject({ content: '3000000' })
   })
