@@ -85,7 +85,7 @@ function createSweeper(core: CoreContext): { tick(): void; close(): Promise<void
 async function readiness({ store, bus }: CoreDeps): Promise<readonly string[]> {
   const reasons: string[] = []
   const natsReason = bus.status()
-  if (natsReason !== null) reasons.push(`nats: ${natsReason}`)
+  if (natsReason !== null) reasons.push(natsReason)
   try {
     await store.ping()
   } catch (error) {

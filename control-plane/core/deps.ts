@@ -11,6 +11,8 @@ export interface CoreConfig {
   readonly cpuOvercommit: number
   /** Life of an agent's NATS JWT; renewed by its heartbeats long before. */
   readonly natsJwtSeconds: number
+  /** Authority (PEM) of the NATS servers, where it is a private one: agents get it when they join. */
+  readonly natsCa?: string | undefined
 }
 
 export interface CoreDeps {

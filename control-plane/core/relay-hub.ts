@@ -67,6 +67,9 @@ export function createRelay(deps: RelayDeps): Relay {
   }
 }
 
+/** A page is held in memory whole: it ends before `limit` where its frames are large. The next one follows its cursor. */
+const MAX_PAGE_CHARACTERS = 16 * 2 ** 20
+
 interface Query {
   readonly key: JobKey
   readonly after: number
@@ -97,14 +100,17 @@ async function collect(
 ): Promise<History> {
   const updates: string[] = []
   let cursor = after
+  let characters = 0
+  const isFull = (): boolean => updates.length >= limit || characters >= MAX_PAGE_CHARACTERS
   for await (const { frames, atEdge } of readJob(reader, after, signal)) {
     for (const frame of frames) {
-      if (updates.length >= limit) return { updates, cursor, done: false }
+      if (isFull()) return { updates, cursor, done: false }
       updates.push(frame.json)
+      characters += frame.json.length
       cursor = frame.seq ?? cursor
       if (frame.kind === 'terminal') return { updates, cursor, done: true }
     }
-    if (atEdge || updates.length >= limit) return { updates, cursor, done: false }
+    if (atEdge || isFull()) return { updates, cursor, done: false }
   }
   signal.throwIfAborted()
   return { updates, cursor, done: false }

@@ -1,6 +1,7 @@
 // The control plane as one Node process: libSQL, NATS, the core, the relay and the HTTP server, wired together. Run it as
 // `node control-plane/entry/node.ts`; its settings are in control-plane-config.ts. NATS may be away at the start and at
 // any time later; the database must answer once at the start.
+import { readFile } from 'node:fs/promises'
 import { createCore } from '../core/create-core.ts'
 import type { Core } from '../core/core.ts'
 import type { Bus, JobStore, Log } from '../core/ports.ts'
@@ -42,7 +43,8 @@ export async function startControlPlane(config: ControlPlaneConfig, options: Sta
   const token = await ensureAdminKey({ store, clock, stateDir: config.stateDir, adminToken: config.adminToken })
   if (token !== null) options.onFirstAdminKey?.(token)
   const bus = started.adopt(await openBus(config, log), (it) => it.close())
-  const core: Core = started.adopt(createCore({ store, bus, clock, log, config: config.core }), (it) => it.close())
+  const coreConfig = { ...config.core, natsCa: await readOptional(config.nats.caFile) }
+  const core: Core = started.adopt(createCore({ store, bus, clock, log, config: coreConfig }), (it) => it.close())
   const relay: Relay = started.adopt(createRelay({ store, bus, clock, log }), (it) => it.close())
   const app = createApp({ core, relay, clock, log, platform: createNodePlatform(), maxima: config.maxima })
   const { host, port, tls } = config
@@ -59,6 +61,10 @@ export async function startControlPlane(config: ControlPlaneConfig, options: Sta
   }
   let ended: Promise<void> | undefined
   return { url: server.url, close: () => (ended ??= end()) }
+}
+
+async function readOptional(path: string | undefined): Promise<string | undefined> {
+  return path === undefined ? undefined : readFile(path, 'utf8')
 }
 
 function openStore({ databaseUrl, databaseToken }: ControlPlaneConfig, log: Log): Promise<JobStore> {

@@ -38,13 +38,28 @@ function writeBeat(beat: Beat): SQL[] {
       SELECT id, ${session}, ${NOW} FROM agents WHERE id = ${agent} ON CONFLICT DO NOTHING`,
     sql`UPDATE agents SET
         lease_until = ${NOW} + ${beat.leaseMs}, lease_ms = ${beat.leaseMs}, last_seen_at = ${NOW},
-        held = ${later(sql`${json(beat.held)}`, sql`held`)},
+        held = ${later(heldOf(beat), sql`held`)},
         boot_id = ${later(sql`${beat.bootId}`, sql`boot_id`)},
         capacity = ${later(sql`COALESCE(${jsonOrNull(beat.capacity ?? null)}, capacity)`, sql`capacity`)},
         posture = ${later(sql`COALESCE(${jsonOrNull(beat.posture ?? null)}, posture)`, sql`posture`)},
         beat = MAX(beat, ${beat.beat})
       WHERE id = ${agent} AND session = ${session}`,
   ]
+}
+
+/**
+ * What the beat lists; of each attempt the furthest position that its agent ever told. A new process lists what it found
+ * before it knows how far that came, and after a wiped stream nobody else knows it either.
+ */
+function heldOf({ held }: Beat): SQL {
+  const field = (name: string): SQL => sql.raw(`old.value ->> '${name}'`)
+  const same = (name: string): SQL => sql.raw(`old.value ->> '${name}' = new.value ->> '${name}'`)
+  return sql`(SELECT json_group_array(json(CASE WHEN ${field('n')} > new.value ->> 'n'
+      THEN json_patch(new.value, json_object('n', ${field('n')}, 'stdout_lines', ${field('stdout_lines')},
+        'stderr_lines', ${field('stderr_lines')}))
+      ELSE new.value END))
+    FROM json_each(${json(held)}) new
+    LEFT JOIN json_each(agents.held) old ON ${same('tenant')} AND ${same('job')} AND ${same('attempt')})`
 }
 
 /** Every live job whose assignment names this agent, and those that it holds without one. */

@@ -114,6 +114,8 @@ function sameOptions(body: SubmitBody): ContainerOptions {
     internetNetwork: 'bridge',
     settings: {},
     gpuSettings: {},
+    maxOpenFiles: 20_000,
+    hideGpus: false,
   }
   return planContainer(grant, policy, {
     agentId: 'bench',

@@ -78,6 +78,18 @@ export function fleetContract(current: () => StoreUnderTest): void {
     expect((await store.readAgent(agent))?.held).toEqual([held(state)])
   })
 
+  it('keeps the furthest position that was told of an attempt, also when a new process lists it from the start', async () => {
+    const { store } = current()
+    const agent = await liveAgent(store)
+    const { state } = await runOn(store, agent)
+    await beat(store, agent, 2, [held(state, 1, { n: 50, stdout_lines: 40, stderr_lines: 7 })])
+    await beat(store, agent, 1, [held(state, 1, { n: 0, stdout_lines: 0, stderr_lines: 0, phase: 'finished' })], { session: 's2' })
+    const [kept] = (await store.readAgent(agent))?.held ?? []
+    expect(kept).toMatchObject({ n: 50, stdout_lines: 40, stderr_lines: 7, phase: 'finished' })
+    await beat(store, agent, 2, [held(state, 1, { n: 60, stdout_lines: 48, stderr_lines: 8 })], { session: 's2' })
+    expect((await store.readAgent(agent))?.held[0]).toMatchObject({ n: 60, stdout_lines: 48, stderr_lines: 8 })
+  })
+
   it('says what is news to the scheduler', async () => {
     const { store } = current()
     const agent = await liveAgent(store)
