@@ -14,7 +14,7 @@ interface Rule {
 }
 
 const nats = ['@nats-io/nats-core', '@nats-io/jetstream', '@nats-io/jwt', '@nats-io/nkeys', '@nats-io/transport-node']
-const hono = ['hono', '@hono/zod-openapi', '@scalar/hono-api-reference', 'zod']
+const hono = ['hono', '@hono/zod-openapi', 'zod']
 
 /** The longest fitting path wins, so a file can have a rule of its own. */
 export const rules: Readonly<Record<string, Rule>> = {
