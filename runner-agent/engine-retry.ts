@@ -4,14 +4,14 @@ import { pause, retryDelayMs } from './engine/pause.ts'
 
 const TRIES = 10
 
-/** Repeats `call` while its failure is one that passes, ten times at most (about half a minute). */
+/** Repeats `call` while the engine is away, ten times at most (about half a minute). What it answers stands. */
 export async function retryEngine<T>(call: () => Promise<T>, signal: AbortSignal, tries = TRIES): Promise<T> {
   for (let tried = 1; ; tried += 1) {
     signal.throwIfAborted()
     try {
       return await call()
     } catch (error) {
-      if (!isEngineError(error) || !error.transient || tried >= tries) throw error
+      if (!isEngineError(error, 'engine_away', 'engine_silent', 'being_removed') || tried >= tries) throw error
     }
     await pause(retryDelayMs(tried), signal)
   }
