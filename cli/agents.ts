@@ -56,7 +56,8 @@ function rowOf(agent: AgentView, nowMs: number): string[] {
     `${used.gpus.length}/${capacity.gpus.length}`,
     String(agent.running.length),
     agoText(agent.last_seen_at, nowMs),
-    agent.posture.degraded.join('; '),
+    // Whole sentences: doctor has room for them.
+    agent.posture.degraded.length === 0 ? '' : `${agent.posture.degraded.length} (dray doctor)`,
   ]
 }
 

@@ -13,6 +13,8 @@ export interface Finding {
   readonly what: string
   readonly ok: boolean
   readonly detail: string
+  /** Worth knowing, and no reason to fail. */
+  readonly note?: true
 }
 
 const timeoutMs = 5_000
@@ -25,8 +27,10 @@ export function command(cli: Cli): Command {
       const findings = await examine(cli)
       if (options.json) await printJson(cli, { ok: findings.every(({ ok }) => ok), findings })
       else
-        for (const { what, ok, detail } of findings)
-          await cli.stdout.write(`${ok ? 'ok     ' : 'problem'}  ${what.padEnd(14)}${detail}\n`)
+        for (const { what, ok, note, detail } of findings) {
+          const verdict = note ? 'note' : ok ? 'ok' : 'problem'
+          await cli.stdout.write(`${verdict.padEnd(9)}${what.padEnd(15)}${detail}\n`)
+        }
       cli.exitCode = findings.every(({ ok }) => ok) ? 0 : 1
     })
 }
@@ -43,7 +47,18 @@ async function examine(cli: Cli): Promise<Finding[]> {
   const server = await examineServer(address)
   if (!server[0]?.ok) return [...server, ...local]
   const key = await examineKey(client)
-  return [...server, key, await examineWebSocket(address), ...(key.ok ? await examineAgents(client) : []), ...local]
+  return [
+    ...server,
+    key,
+    await examineWebSocket(address),
+    ...(key.ok ? await examineAgents(client) : []),
+    ...local.map(asNote),
+  ]
+}
+
+/** Where a control plane answers, what this machine could run by itself is no problem. */
+function asNote(finding: Finding): Finding {
+  return finding.ok ? finding : { ...finding, ok: true, note: true }
 }
 
 async function examineServer({ url, source }: Address): Promise<Finding[]> {
@@ -118,11 +133,19 @@ async function examineAgents(client: Client): Promise<Finding[]> {
   const { items } = await client.agents({ limit: 500 })
   if (items.length === 0)
     return [{ what: 'agents', ok: false, detail: 'none has joined: "dray token join" prints the command for one' }]
-  return items.map(({ id, name, state, posture, pool }) => ({
-    what: 'agent',
-    ok: state === 'ready',
-    detail: `${id} (${name}, pool ${pool}) is ${state}${state === 'lost' ? ': start it again, or delete it' : ''}${posture.degraded.length > 0 ? `; degraded: ${posture.degraded.join('; ')}` : ''}`,
-  }))
+  return items.flatMap(({ id, name, state, posture, pool }) => [
+    {
+      what: 'agent',
+      ok: state === 'ready',
+      detail: `${id} (${name}, pool ${pool}) is ${state}${state === 'lost' ? ': start it again, or delete it' : ''}`,
+    },
+    ...posture.degraded.map((detail) => ({
+      what: 'posture',
+      ok: true,
+      note: true as const,
+      detail: `${name}: ${detail}`,
+    })),
+  ])
 }
 
 async function examineEngine(cli: Cli): Promise<Finding> {

@@ -50,7 +50,7 @@ export function controlPlaneChild(plan: StackPlan): ChildSpec {
       DRAY_PORT: String(plan.httpPort),
       DRAY_STATE_DIR: folder.dir,
       DRAY_DATABASE_URL: `file:${folder.path('dray.db')}`,
-      DRAY_NATS_URLS: `nats://127.0.0.1:${plan.natsPort}`,
+      DRAY_NATS_URLS: plan.natsUrl,
       DRAY_NATS_IDENTITY_FILE: identityPath(plan),
       DRAY_ADMIN_TOKEN: plan.token,
     },

@@ -10,7 +10,9 @@ export interface StackPlan {
   readonly host: string
   readonly httpPort: number
   readonly natsPort: number
+  /** Where clients and the agent reach them. */
   readonly url: string
+  readonly natsUrl: string
   readonly token: string
   readonly env: Readonly<Record<string, string | undefined>>
 }
@@ -39,6 +41,7 @@ export async function makePlan(options: PlanOptions, folder: StateFolder): Promi
     httpPort,
     natsPort,
     url: `http://${shownHost}:${httpPort}`,
+    natsUrl: `nats://${shownHost}:${natsPort}`,
     token: folder.adminToken(),
     env: options.env,
   }

@@ -10,6 +10,8 @@ export interface Output {
   readonly atLineStart: boolean
   readonly closed: boolean
   write(chunk: string | Uint8Array): Promise<void>
+  /** A sequence that moves or erases and leaves the cursor at the start of a line. */
+  control(sequence: string): Promise<void>
 }
 
 export function createOutput(stream: NodeJS.WriteStream): Output {
@@ -17,6 +19,13 @@ export function createOutput(stream: NodeJS.WriteStream): Output {
   let atLineStart = true
   // Without a listener an EPIPE between two writes would end the process with a stack trace.
   stream.on('error', () => (closed = true))
+  const send = (chunk: string | Uint8Array): Promise<void> =>
+    new Promise((resolve) => {
+      stream.write(chunk, (error) => {
+        if (error) closed = true
+        resolve()
+      })
+    })
   return {
     // Undefined, whatever its type says, when it is a pipe or a file.
     isTTY: stream.isTTY ?? false,
@@ -32,12 +41,8 @@ export function createOutput(stream: NodeJS.WriteStream): Output {
     write(chunk) {
       if (closed || chunk.length === 0) return Promise.resolve()
       atLineStart = typeof chunk === 'string' ? chunk.endsWith('\n') : chunk.at(-1) === 10
-      return new Promise((resolve) => {
-        stream.write(chunk, (error) => {
-          if (error) closed = true
-          resolve()
-        })
-      })
+      return send(chunk)
     },
+    control: (sequence) => (closed ? Promise.resolve() : send(sequence)),
   }
 }

@@ -27,7 +27,7 @@ export function createRegion(stderr: Output, stdout: Output): Region {
 
   const clear = async (): Promise<void> => {
     // To the first drawn row, then erase everything below.
-    if (drawnRows > 0) await stderr.write(`\u001B[${drawnRows}A\r\u001B[J`)
+    if (drawnRows > 0) await stderr.control(`\u001B[${drawnRows}A\r\u001B[J`)
     drawnRows = 0
   }
   const draw = async (): Promise<void> => {

@@ -167,4 +167,16 @@ describe('run', () => {
     )
     expect(await cli.exit).toBe(130)
   })
+
+  it('loses and repeats no line when the control plane and NATS are killed meanwhile', async () => {
+    const script = 'i=1; while [ $i -le 80 ]; do echo line $i; i=$((i+1)); sleep 0.1; done'
+    const cli = startCli(['run', ...small, busybox, '--', 'sh', '-c', script], up.env)
+    const printed = (text: string) => () => cli.stdout().toString().includes(`${text}\n`)
+    await eventually(printed('line 10'), { deadlineMs: 20_000, what: 'the job prints' })
+    process.kill((await up.pids())['control-plane']!, 'SIGKILL')
+    await eventually(printed('line 40'), { deadlineMs: 20_000, what: 'the job goes on to print' })
+    process.kill((await up.pids())['nats']!, 'SIGKILL')
+    expect(await cli.exit).toBe(0)
+    expect(cli.stdout().toString()).toBe(Array.from({ length: 80 }, (_, at) => `line ${at + 1}\n`).join(''))
+  })
 })
