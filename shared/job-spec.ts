@@ -139,8 +139,6 @@ export type SubmitBody = z.input<typeof submitBodySchema>
 /** What the store keeps and the agent gets: the parsed submit body. */
 export type JobSpec = z.output<typeof submitBodySchema>
 
-export const jobSpecSchema = submitBodySchema
-
 /** Limits of the machine's owner for jobs that do not say; the agent reports them with its capacity. */
 export interface ResourceDefaults {
   readonly memory: number

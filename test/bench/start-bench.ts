@@ -120,6 +120,7 @@ function sameOptions(body: SubmitBody): ContainerOptions {
   return planContainer(grant, policy, {
     agentId: 'bench',
     bootId: 'bench',
+    imageId: '',
     key: { tenant: 'bench', job: 'bench', attempt: 1 },
   }).options
 }

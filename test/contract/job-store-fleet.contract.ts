@@ -83,7 +83,9 @@ export function fleetContract(current: () => StoreUnderTest): void {
     const agent = await liveAgent(store)
     const { state } = await runOn(store, agent)
     await beat(store, agent, 2, [held(state, 1, { n: 50, stdout_lines: 40, stderr_lines: 7 })])
-    await beat(store, agent, 1, [held(state, 1, { n: 0, stdout_lines: 0, stderr_lines: 0, phase: 'finished' })], { session: 's2' })
+    await beat(store, agent, 1, [held(state, 1, { n: 0, stdout_lines: 0, stderr_lines: 0, phase: 'finished' })], {
+      session: 's2',
+    })
     const [kept] = (await store.readAgent(agent))?.held ?? []
     expect(kept).toMatchObject({ n: 50, stdout_lines: 40, stderr_lines: 7, phase: 'finished' })
     await beat(store, agent, 2, [held(state, 1, { n: 60, stdout_lines: 48, stderr_lines: 8 })], { session: 's2' })

@@ -34,7 +34,7 @@ function raw(
   const frames: Frame[] = []
   const messages: string[] = []
   socket.on('message', (data) => {
-    const text = String(data)
+    const text = (data as Buffer).toString()
     messages.push(text)
     const message = JSON.parse(text) as Frame | Frame[]
     frames.push(...(Array.isArray(message) ? message : [message]))

@@ -10,7 +10,7 @@ const strict = (text: string): unknown => parseStrictJson(text, { maxDepth: 100 
 function spaced(value: unknown): string {
   if (Array.isArray(value)) return `[ ${value.map(spaced).join(' ,\n')} ]`
   if (typeof value === 'string')
-    return `"${[...value].map((char) => (char < '\u0080' && char >= ' ' && !'"\\'.includes(char) ? char : escaped(char))).join('')}"`
+    return `"${Array.from(value, (char) => (char < '\u0080' && char >= ' ' && !'"\\'.includes(char) ? char : escaped(char))).join('')}"`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
   return `{\t${Object.entries(value)
     .map(([key, member]) => `${spaced(key)} : ${spaced(member)}`)

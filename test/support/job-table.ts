@@ -2,7 +2,7 @@
 // change at an exact moment. Each change sends the hint that the core would send.
 
 import type { Bus, JobStore } from '../../control-plane/core/ports.ts'
-import { jobSpecSchema } from '../../shared/job-spec.ts'
+import { submitBodySchema } from '../../shared/job-spec.ts'
 import { newJobState } from '../../shared/job-machine.ts'
 import type { AttemptRecord, Exit, JobRecord, JobState, Phase, Status } from '../../shared/job.ts'
 
@@ -58,7 +58,7 @@ export function jobTable(bus: Pick<Bus, 'publishHint'>): JobTable {
 function newRecord(job: string): JobRecord {
   return {
     state: newJobState('t', job, { max_attempts: 2, on: ['agent_lost'], backoff_seconds: 0, exclusive: false }),
-    spec: jobSpecSchema.parse({ image: 'busybox' }),
+    spec: submitBodySchema.parse({ image: 'busybox' }),
     retryOf: null,
     createdAtMs: Date.now(),
     startedAtMs: null,
