@@ -1,6 +1,6 @@
 // Values of command-line options, parsed once. What cannot be read is a usage error that names the option.
 
-import { InvalidArgumentError, Option } from 'commander'
+import { InvalidArgumentError } from 'commander'
 
 /** "90", "90s", "15m", "1h30m", "2d" as seconds. */
 export function parseSeconds(text: string): number {
@@ -43,8 +43,4 @@ export function envCollector(env: Readonly<Record<string, string | undefined>>) 
     const value = env[text]
     return value === undefined ? { ...before } : { ...before, [text]: value }
   }
-}
-
-export function jsonOption(what: string): Option {
-  return new Option('--json', what)
 }

@@ -1,7 +1,7 @@
 // `dray up`: the whole stack on this machine until Ctrl-C or SIGTERM. With --json one line {"url","token"} on stdout once
 // it is ready; else the same for people on stderr, with the lines for a first job.
 
-import { relative } from 'node:path'
+import { relative, resolve } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import { defaultStateDir } from '../deploy/tools.ts'
 import { StateFolderInUse } from './supervise/state-folder.ts'
@@ -79,7 +79,10 @@ function watchNpm(end: () => void): NodeJS.Timeout {
 }
 
 function banner(cli: Cli, stack: Stack, seconds: number): string {
-  const tokenFile = relative('.', `${stack.dir}/token`)
+  const tokenFile = shortPath(`${stack.dir}/token`)
+  // The other commands find the stack of the usual folder by themselves.
+  const usual = stack.dir === resolve(defaultStateDir(cli.env))
+  const dray = `${usual ? '' : `DRAY_URL=${stack.url} DRAY_TOKEN=$(cat ${tokenFile}) `}npm run --silent dray --`
   const bold = (text: string): string => paint(cli, cli.stderr, 'bold', text)
   return `
 ${bold('Dray is ready')} (${seconds.toFixed(1)} s)
@@ -87,18 +90,23 @@ ${bold('Dray is ready')} (${seconds.toFixed(1)} s)
   console   ${stack.url}/
   API       ${stack.url}/docs
   key       ${cli.stderr.isTTY ? stack.token : `in ${tokenFile}`}
-  logs      ${relative('.', `${stack.dir}/logs`)}/
+  logs      ${shortPath(`${stack.dir}/logs`)}/
 
 A first job, and everything about it:
 
   curl ${stack.url}/v1/jobs -H "Authorization: Bearer $(cat ${tokenFile})" \\
     -H 'Content-Type: application/json' -d "{\\"request\\": $(cat examples/hello.json)}"
-  npm run --silent dray -- submit examples/stream.json --wait
-  npm run --silent dray -- ps -a
+  ${dray} submit examples/stream.json --wait
+  ${dray} ps -a
 
 Ctrl-C ends it.
 
 `
+}
+
+function shortPath(path: string): string {
+  const short = relative('.', path)
+  return short.startsWith('..') ? path : short
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
