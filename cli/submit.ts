@@ -66,7 +66,7 @@ export function bodyOf(json: string, file: string): SubmitBody {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new UsageError(`"${file}" holds no JSON object`)
   const isRequest = (value as { type?: unknown }).type === 'run_job_request' || 'graph' in value
-  return isRequest ? { request: value as RunJobRequest } : (value as SubmitBody)
+  return isRequest ? { request: value as RunJobRequest } : value
 }
 
 function withOptions(body: SubmitBody, { image, label }: SubmitOptions): SubmitBody {

@@ -110,9 +110,9 @@ function shortPath(path: string): string {
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
+  return new Promise((fulfil) => {
+    if (signal.aborted) fulfil()
+    else signal.addEventListener('abort', () => fulfil(), { once: true })
   })
 }
 

@@ -9,9 +9,9 @@ export interface BoundedLog {
   tail(lines: number): string
 }
 
-const maxSizeBytes = 4 * 2 ** 20
+const usualSizeBytes = 4 * 2 ** 20
 
-export function openBoundedLog(path: string): BoundedLog {
+export function openBoundedLog(path: string, maxSizeBytes = usualSizeBytes): BoundedLog {
   let sizeBytes = sizeOf(path)
   return {
     path,
@@ -24,8 +24,8 @@ export function openBoundedLog(path: string): BoundedLog {
       sizeBytes += chunk.length
     },
     tail(lines) {
-      const text = sizeOf(path) > 0 ? readFileSync(path, 'utf8').trimEnd() : ''
-      return text.split('\n').slice(-lines).join('\n')
+      const text = [`${path}.1`, path].map((part) => (sizeOf(part) > 0 ? readFileSync(part, 'utf8') : '')).join('')
+      return text.trimEnd().split('\n').slice(-lines).join('\n')
     },
   }
 }

@@ -33,10 +33,13 @@ export class StateFolderInUse extends Error {}
 const published = ['url', 'engine-socket', 'pids.json', 'marks.json']
 
 /** How long the children of a killed holder may take to end by themselves. */
-const orphanGraceMs = 12_000
+const usualOrphanGraceMs = 12_000
 
 /** Takes the folder for this process. Throws StateFolderInUse while another one holds it. */
-export async function claimStateFolder(path: string): Promise<StateFolder> {
+export async function claimStateFolder(
+  path: string,
+  { orphanGraceMs = usualOrphanGraceMs } = {},
+): Promise<StateFolder> {
   const dir = resolve(path)
   mkdirSync(join(dir, 'logs'), { recursive: true, mode: 0o711 })
   takeLock(dir)

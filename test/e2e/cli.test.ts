@@ -1,9 +1,11 @@
 // The command line as people and scripts use it, as a process against a real stack: submit, logs, attach, cancel, agents,
 // token, image verify, doctor. `run` has a file of its own.
 
+import { execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { isTerminalUpdate, type Frame } from '../../shared/update.ts'
 import { cliEnv, runCli, startCli, startUp, type CliResult, type RunningUp } from '../support/cli-process.ts'
@@ -20,6 +22,7 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true })
 })
 
+const examples = path.join(import.meta.dirname, '..', '..', 'examples')
 const busybox = inject('busyboxImage')
 const small = ['-m', '64m', '--cpus', '0.5', '--network', 'none']
 const dray = (...args: string[]): Promise<CliResult> => runCli(args, up.env)
@@ -28,7 +31,7 @@ const run = (script: string, ...flags: string[]): Promise<CliResult> =>
 
 describe('submit', () => {
   it('takes a RunJobRequest from a file or stdin; --wait shows typed updates and ends with its code', async () => {
-    const file = path.join(import.meta.dirname, '..', '..', 'examples', 'hello.json')
+    const file = path.join(examples, 'hello.json')
     const waited = await dray('submit', file, '--wait')
     expect(waited.code).toBe(0)
     expect(waited.stdout.toString()).toContain('Hello, World')
@@ -146,5 +149,17 @@ describe('the rest', () => {
     const unknown = await dray('pss')
     expect(unknown.code).toBe(2)
     expect(unknown.stderr).toContain('ps')
+  })
+
+  it('the example client runs a workflow and prints its outputs and its result', async () => {
+    const { stdout } = await promisify(execFile)(process.execPath, [path.join(examples, 'client.ts')], { env: up.env })
+    expect(stdout).toContain('output W_2')
+    expect(stdout).toContain("result { result: [ 'W_1', 'W_2' ] }")
+  })
+
+  it('the example container counts to five', async () => {
+    const { code, stdout } = await dray('submit', path.join(examples, 'container.json'), '--wait')
+    expect(code).toBe(0)
+    expect(stdout.toString()).toContain('node count 5/5')
   })
 })

@@ -1,6 +1,7 @@
 // Arguments to requests, ends to exit codes, presses of Ctrl-C to steps.
 
 import { EventEmitter } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { InvalidArgumentError } from 'commander'
 import { afterEach, expect, test, vi } from 'vitest'
 import { exitCodeOf } from '../../cli/exit-code.ts'
@@ -113,4 +114,14 @@ test('watchInterrupts() takes two signals within 500 ms for one press and stays 
   expect(steps).toEqual(['cancel', 'kill', 'kill'])
   interrupts.close()
   expect(source.listenerCount('SIGINT') + source.listenerCount('SIGTERM')).toBe(0)
+})
+
+test('the examples are what the API takes', () => {
+  const folder = new URL('../../examples/', import.meta.url)
+  const files = readdirSync(folder).filter((name) => name.endsWith('.json'))
+  expect(files.length).toBeGreaterThan(3)
+  for (const name of files) {
+    const body = submitBody(readFileSync(new URL(name, folder), 'utf8'), name)
+    expect(submitBodySchema.safeParse(body).error, name).toBeUndefined()
+  }
 })
