@@ -71,6 +71,8 @@ export async function startAgentLoop(parts: AgentParts): Promise<AgentLoop> {
     jwt: membership.nats.jwt,
     tls: membership.nats.tls,
     onRun: (command) => held.command(command),
+    // Its answer says what a lost command said.
+    onUp: () => heartbeat.poke(),
     onError: (error) => log.warn('NATS reports an error.', { error: sentenceOf(error) }),
   })
   const held = createHeldJobs({

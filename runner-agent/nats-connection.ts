@@ -19,6 +19,8 @@ export interface AgentConnectionOptions {
   /** For `tls://` urls whose certificate no public authority signed: PEM text. */
   readonly tls?: { readonly ca?: string | undefined } | undefined
   readonly onRun: (command: RunCommand) => void
+  /** At each connect and reconnect: commands may have been lost before it. */
+  readonly onUp?: (() => void) | undefined
   /** Something that an operator may want to read: refused JWT, permission errors. */
   readonly onError: (error: unknown) => void
   readonly dial?: ((options: ConnectionOptions) => Promise<NatsConnection>) | undefined
@@ -62,9 +64,11 @@ export function createAgentConnection(options: AgentConnectionOptions): AgentCon
     up() {
       const connection = link.current()
       // nats.js repeats the subscription of a connection that came back.
-      if (!connection || connection === subscribed) return
-      subscribed = connection
-      subscribeRun(connection, options)
+      if (connection && connection !== subscribed) {
+        subscribed = connection
+        subscribeRun(connection, options)
+      }
+      options.onUp?.()
     },
     down() {
       for (const fail of inFlight) fail(new Error('NATS disconnected'))

@@ -23,8 +23,3 @@ export function pullingUpdate(jobId: string, image: string, progress: PullProgre
     ...(told ? { progress: told } : {}),
   })
 }
-
-export function logWarning(jobId: string, content: string): UpdateBody {
-  const at = new Date().toISOString()
-  return { type: 'log_update', job_id: jobId, node_id: '', node_name: '', content, severity: 'warning', at }
-}
