@@ -1,0 +1,301 @@
+// The protocol's sentences about frames, cursors and NATS that no other file proves: how frames travel, what is in a message,
+// how the stream is set up, what a reader drops, and signs of life in fifteen seconds of silence.
+import {
+  DiscardPolicy,
+  jetstreamManager,
+  RetentionPolicy,
+  StorageType,
+  type JetStreamManager,
+} from '@nats-io/jetstream'
+import type { NatsConnection } from '@nats-io/nats-core'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { WebSocket } from 'ws'
+import { dialNats } from '../../control-plane/bus/nats-dial.ts'
+import { createRelay } from '../../control-plane/core/relay-hub.ts'
+import { MAX_BATCH_BYTES, updateBatchSchema, type UpdateBatch } from '../../shared/agent-protocol.ts'
+import { seqOf, terminalSeq } from '../../shared/position.ts'
+import { updateSubject, UPDATES_STREAM } from '../../shared/subjects.ts'
+import { startAttempt } from '../support/agent-life.ts'
+import { eventually } from '../support/eventually.ts'
+import { logUpdate } from '../support/nats-party.ts'
+import { keyOf, openRelayStage, publishLines, seqs, type RelayStage } from '../support/relay-stage.ts'
+import { attach } from '../support/relay-watcher.ts'
+import { startTalkingPlane, type TalkingPlane } from '../support/talking-plane.ts'
+
+type Frame = Record<string, unknown>
+
+interface Silence {
+  readonly accept: string
+  readonly said: Promise<string>
+}
+
+let plane: TalkingPlane
+let stage: RelayStage
+let raw: NatsConnection
+let manager: JetStreamManager
+let silences: readonly Silence[]
+beforeAll(async () => {
+  plane = await startTalkingPlane()
+  stage = await openRelayStage()
+  raw = await dialNats({ urls: [stage.nats.url], credentials: stage.nats.identity.controlPlaneUser, name: 'test' })
+  manager = await jetstreamManager(raw)
+  // Begun here, so that the fifteen seconds pass while the other tests run.
+  const { id } = await plane.start()
+  silences = ['text/event-stream', 'application/x-ndjson'].map((accept) => ({ accept, said: firstWords(id, accept) }))
+})
+afterAll(async () => {
+  await raw.close()
+  await stage.close()
+  await plane.close()
+})
+
+/** The first thing that a stream without updates says. */
+async function firstWords(id: string, accept: string): Promise<string> {
+  const begun = performance.now()
+  const ending = new AbortController()
+  const answer = await fetch(`${plane.url}/v1/jobs/${id}/updates`, {
+    headers: { authorization: `Bearer ${plane.adminKey}`, accept },
+    signal: ending.signal,
+  })
+  const { value } = await answer.body!.getReader().read()
+  ending.abort()
+  return `${new TextDecoder().decode(value)} after ${Math.round((performance.now() - begun) / 1000)} s`
+}
+
+interface Watched {
+  readonly messages: string[]
+  readonly frames: () => Frame[]
+  readonly closed: Promise<number>
+  readonly isClosed: () => boolean
+}
+
+function watch(id: string, after = 0): Watched {
+  const socket = new WebSocket(`${plane.url.replace('http', 'ws')}/v1/jobs/${id}/stream?after=${after}`, {
+    headers: { authorization: `Bearer ${plane.adminKey}` },
+  })
+  const messages: string[] = []
+  socket.on('message', (data) => messages.push((data as Buffer).toString()))
+  const closed = new Promise<number>((resolve, reject) => {
+    socket.on('close', resolve)
+    socket.on('error', reject)
+  })
+  const frames = (): Frame[] => messages.flatMap((text) => [JSON.parse(text) as Frame | Frame[]].flat())
+  return { messages, frames, closed, isClosed: () => socket.readyState === WebSocket.CLOSED }
+}
+
+describe('the WebSocket', () => {
+  it('sends one frame as an object, and several that are due at once as one array', async () => {
+    const watched = watch(await plane.finished(30))
+    expect(await watched.closed).toBe(1000)
+    const messages = watched.messages.map((text) => JSON.parse(text) as unknown)
+    expect(watched.frames()).toHaveLength(31)
+    expect(messages.length).toBeLessThan(31)
+    for (const message of messages) expect(Array.isArray(message) ? message.length : 2).toBeGreaterThan(1)
+  })
+
+  it('waits where the cursor is past what is stored of the current attempt, and goes on behind it', async () => {
+    const attempt = await plane.start()
+    await plane.say(attempt.id, 1, 2)
+    const watched = watch(attempt.id, seqOf(1, 5))
+    await eventually(() => watched.messages.length > 0, { what: 'the state has come' })
+    await plane.say(attempt.id, 3, 7)
+    await attempt.finish(7)
+    expect(await watched.closed).toBe(1000)
+    expect(watched.frames().flatMap(({ seq }) => seq ?? [])).toEqual([seqOf(1, 6), seqOf(1, 7), terminalSeq(1)])
+  })
+
+  it('begins with a state frame of exactly these fields, and never gives one a seq', async () => {
+    const attempt = await plane.start()
+    const watched = watch(attempt.id)
+    await eventually(() => watched.messages.length > 0)
+    const [state] = watched.frames()
+    expect(Object.keys(state ?? {}).toSorted()).toEqual([
+      'agent',
+      'attempt',
+      'cancel_requested',
+      'job_id',
+      'phase',
+      'status',
+      'type',
+    ])
+    expect(state).toMatchObject({ type: 'job_update', job_id: attempt.id, attempt: 1, cancel_requested: false })
+    await attempt.finish(0)
+    await watched.closed
+  })
+
+  it('ends with a terminal update of exactly these fields; duration counts from the container’s start', async () => {
+    const agent = await plane.joinAgent('timed')
+    const { id } = await startAttempt(plane, agent)
+    const [started, finished] = ['2026-11-25T10:00:00.000Z', '2026-11-25T10:00:02.500Z']
+    const end = { exit: { code: 3, oom_killed: false, reason: 'exited' }, image_digest: null, updates: 0, attempt: 1 }
+    const error = { code: 'exit_nonzero', message: 'why', hint: 'Read it.' }
+    await agent.call(`/jobs/default/${id}/finish`, { ...end, started_at: started, finished_at: finished, error })
+    const failed = watch(id)
+    await failed.closed
+    expect(failed.frames()).toEqual([
+      {
+        type: 'job_update',
+        job_id: id,
+        status: 'error',
+        phase: 'finished',
+        attempt: 1,
+        exit: end.exit,
+        duration: 2.5,
+        error,
+        at: expect.any(String),
+        seq: terminalSeq(1),
+      },
+    ])
+    const completed = watch(await plane.finished(0))
+    await completed.closed
+    expect(completed.frames()[0]).toMatchObject({ status: 'completed', result: { out: [1] } })
+    expect(completed.frames()[0]).not.toHaveProperty('error')
+  })
+})
+
+describe('the relay', () => {
+  it('closes 1011 when something fails that nobody foresaw', async () => {
+    const logged: unknown[] = []
+    const quiet = {
+      info: () => undefined,
+      warn: () => undefined,
+      error: (...what: unknown[]) => void logged.push(what),
+    }
+    const clock = { nowMs: Date.now, after: (ms: number, callback: () => void) => cancelable(ms, callback) }
+    const store = { readJob: () => Promise.reject(new Error('unforeseen')) }
+    const relay = createRelay({ store, bus: stage.bus, clock, log: quiet })
+    const watcher = attach(relay, keyOf('any'), 0)
+    await eventually(() => expect(watcher.closed).toBe(1011))
+    expect(JSON.stringify(logged)).toContain('unforeseen')
+    await relay.close()
+  })
+
+  it('drops an n at or below its position: what is stored twice is seen once', async () => {
+    const attempt = await plane.start()
+    await plane.say(attempt.id, 1, 3)
+    await plane.say(attempt.id, 2, 5)
+    await attempt.finish(5)
+    const watched = watch(attempt.id)
+    await watched.closed
+    expect(watched.frames().map(({ seq }) => seq)).toEqual([...seqs(1, 5), terminalSeq(1)])
+  })
+})
+
+function cancelable(ms: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, ms)
+  return () => clearTimeout(timer)
+}
+
+/** Everything stored on one subject: headers and bodies, in order. */
+async function stored(
+  subject: string,
+): Promise<{ seq: number; headers: string[]; expected: number; size: number; batch: UpdateBatch }[]> {
+  const { state } = await manager.streams.info(UPDATES_STREAM)
+  const found = []
+  for (let seq = state.first_seq; seq <= state.last_seq; seq += 1) {
+    const message = await manager.streams.getMessage(UPDATES_STREAM, { seq })
+    if (message?.subject !== subject) continue
+    const expected = message.header.get('Nats-Expected-Last-Subject-Sequence')
+    found.push({
+      seq,
+      headers: message.header.keys(),
+      expected: Number(expected),
+      size: message.data.length,
+      batch: updateBatchSchema.parse(JSON.parse(new TextDecoder().decode(message.data))),
+    })
+  }
+  return found
+}
+
+describe('NATS', () => {
+  it('a message is a batch of these fields, without a message id, and expects the sequence of the one before', async () => {
+    const job = stage.claimedJob()
+    const publisher = await stage.publisherOf(job)
+    await publishLines(publisher, 1, 6, 2)
+    await publisher.stop()
+    const messages = await stored(updateSubject('a1', { tenant: 't', job, attempt: 1 }))
+    expect(messages.length).toBeGreaterThan(1)
+    let before = 0
+    let n = 1
+    for (const { seq, headers, expected, batch } of messages) {
+      expect(headers).toEqual(['Nats-Expected-Last-Subject-Sequence'])
+      expect(expected).toBe(before)
+      expect(Object.keys(batch).toSorted()).toEqual(['n', 'session', 'stderr_lines', 'stdout_lines', 'updates'])
+      expect(batch).toMatchObject({ session: 'ses_1', n })
+      before = seq
+      n += batch.updates.length
+    }
+    expect(messages.at(-1)?.batch).toMatchObject({ stdout_lines: 5, stderr_lines: 0 })
+  })
+
+  it('a message is at most 512 KiB: a larger update comes in parts 1 … m, all but the last with the counts before it', async () => {
+    const job = stage.claimedJob()
+    const publisher = await stage.publisherOf(job)
+    await publishLines(publisher, 1, 1)
+    publisher.offer([logUpdate('large', 1_500_000)], { stdout: 2, stderr: 0 })
+    await publishLines(publisher, 3, 3)
+    await publisher.stop()
+    const messages = await stored(updateSubject('a1', { tenant: 't', job, attempt: 1 }))
+    for (const { size } of messages) expect(size).toBeLessThanOrEqual(MAX_BATCH_BYTES)
+    const parts = messages.filter(({ batch }) => batch.part)
+    const m = parts.length
+    expect(m).toBeGreaterThan(2)
+    expect(parts.map(({ batch }) => [batch.n, batch.part?.k, batch.part?.m, batch.updates.length])).toEqual(
+      Array.from({ length: m }, (_, index) => [2, index + 1, m, 0]),
+    )
+    expect(parts.map(({ batch }) => batch.stdout_lines)).toEqual([...Array<number>(m - 1).fill(1), 2])
+  })
+
+  it('UPDATES is a file stream of upd.>, oldest out first, bounded by age and bytes, and nobody purges or deletes in it', async () => {
+    const { config } = await manager.streams.info(UPDATES_STREAM)
+    expect(config).toMatchObject({
+      name: 'UPDATES',
+      subjects: ['upd.>'],
+      storage: StorageType.File,
+      retention: RetentionPolicy.Limits,
+      discard: DiscardPolicy.Old,
+      deny_purge: true,
+      deny_delete: true,
+      max_bytes: 256 << 20,
+      max_age: 3_600 * 1e9,
+    })
+    await expect(manager.streams.purge(UPDATES_STREAM)).rejects.toThrow()
+    await expect(manager.streams.deleteMessage(UPDATES_STREAM, 1)).rejects.toThrow()
+  })
+
+  it('a hint is empty, on the subject of its job', async () => {
+    const heard: [string, number][] = []
+    raw.subscribe('job.>', { callback: (_error, message) => heard.push([message.subject, message.data.length]) })
+    await raw.flush()
+    stage.bus.publishHint({ tenant: 't', job: 'hinted' })
+    await eventually(() => expect(heard).toContainEqual(['job.t.hinted', 0]))
+  })
+})
+
+describe('a claim with adopt', () => {
+  it('gives a newer process the attempt, and says where its stored updates end', async () => {
+    const agent = await plane.joinAgent('adopter')
+    const { id } = await startAttempt(plane, agent)
+    const held = { tenant: 'default', job: id, attempt: 1, phase: 'running', n: 0, stdout_lines: 0, stderr_lines: 0 }
+    await agent.call('/heartbeat', { beat: 1, boot_id: 'boot', attempts: [held] }, 'session-2')
+    const path = `/jobs/default/${id}/claim`
+    const plain = await agent.call(path, { attempt: 1, beat: 1 }, 'session-2')
+    expect(plain.status).toBe(409)
+    const adopted = await agent.call(path, { attempt: 1, beat: 1, adopt: true }, 'session-2')
+    expect(adopted.status, adopted.text).toBe(200)
+    expect(adopted.body['resume']).toMatchObject({ n: 0, subject_seq: 0, session: null })
+    const again = await agent.call(path, { attempt: 1, beat: 1, adopt: true }, 'session-2')
+    expect([again.status, again.body]).toEqual([200, adopted.body])
+    const old = await agent.call(path, { attempt: 1, beat: 1, adopt: true })
+    expect([old.status, old.body['code']]).toEqual([409, 'superseded'])
+  })
+})
+
+describe('fifteen seconds of silence', () => {
+  it('are answered with a comment on SSE and a blank line on NDJSON', async () => {
+    expect(await Promise.all(silences.map(({ said }) => said))).toEqual([
+      expect.stringMatching(/^:\n\n after 1[56] s$/),
+      expect.stringMatching(/^\n after 1[56] s$/),
+    ])
+  })
+})
