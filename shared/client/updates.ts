@@ -37,6 +37,8 @@ const backoff = { firstMs: 250, maxMs: 10_000 }
 const goodUptimeMs = 5_000
 /** How often the same hole is asked for again before it counts as lost. */
 const holeTries = 3
+/** The server's word for a reader that is behind (PROTOCOL 4). */
+const tooSlow = 4408
 
 export async function* followUpdates(options: FollowOptions): AsyncGenerator<Frame, void, void> {
   const { signal } = options
@@ -45,7 +47,8 @@ export async function* followUpdates(options: FollowOptions): AsyncGenerator<Fra
   // Bounded by the caller: ends at the terminal update, by `return()` or by the signal.
   for (;;) {
     signal?.throwIfAborted()
-    const connection = connect(options, position.cursor())
+    const from = position.cursor()
+    const connection = connect(options, from)
     const stop = (): void => connection.close()
     signal?.addEventListener('abort', stop, { once: true })
     try {
@@ -53,8 +56,7 @@ export async function* followUpdates(options: FollowOptions): AsyncGenerator<Fra
       if (end === 'terminal') return
       signal?.throwIfAborted()
       if (isOver(end)) return
-      // A slow reader and a silent job are no failures: no delay, no message.
-      if (end !== 'hole' && (end.kind === 'full' || end.kind === 'idle')) continue
+      if (isNoFailure(end, position.cursor() > from)) continue
       tries = connection.upMs() >= goodUptimeMs ? 0 : tries
       const waitMs = backoffMs(tries, backoff, Math.random())
       tries += 1
@@ -140,6 +142,13 @@ function isOver(end: ConnectionEnd | 'hole'): boolean {
   if (end.code === 4400) throw new ApiError(detail ?? 'The cursor was refused', { code: 'bad_request', status: 400 })
   if (end.code === 4404) throw new ApiError(detail ?? 'There is no such job', { code: 'not_found', status: 404 })
   return false
+}
+
+/** A silent job and a slow reader, whichever side noticed: no delay, no message. Without progress it is a failure after all. */
+function isNoFailure(end: ConnectionEnd | 'hole', progressed: boolean): boolean {
+  if (end === 'hole') return false
+  if (end.kind === 'idle') return true
+  return progressed && (end.kind === 'full' || (end.kind === 'closed' && end.code === tooSlow))
 }
 
 function reasonOf(end: ConnectionEnd | 'hole'): string {

@@ -110,6 +110,19 @@ test('updates() with a slow reader keeps its memory bounded and loses nothing', 
   expect(server.cursors.length).toBeGreaterThan(1)
 })
 
+test('updates() goes on at once, and silently, when the server found it too slow', async () => {
+  const told: number[] = []
+  const server = await serve((socket, after) => {
+    if (after === 0) {
+      socket.send(frame(seqOf(1, 1)))
+      socket.close(4408, 'too slow')
+    } else socket.send(terminal())
+  })
+  const updates = server.client.updates('job_1', { onReconnect: ({ tries }) => told.push(tries) })
+  expect(await collect(updates)).toEqual([seqOf(1, 1), terminalSeq(1)])
+  expect(told).toEqual([])
+})
+
 test('updates() gives up with an ApiError where trying again cannot help', async () => {
   for (const [code, error] of [
     [1008, 'unauthenticated'],
