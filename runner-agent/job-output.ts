@@ -63,7 +63,7 @@ export function relayOutput(options: JobOutputOptions): JobOutput {
   const source = openOutput({ engine, id, socket, position: { stdout: 0, stderr: 0 }, maxLineBytes, signal })
   const mapper = options.createMapper()
   const feeder = createFeeder(options)
-  const counted = count(options, source, mapper, feeder)
+  const counted = countLines(options, source, mapper, feeder)
   // Both are looked at by the run; whoever comes later still gets the rejection.
   const handedOver = counted.then(
     () => feeder.finish(),
@@ -83,7 +83,7 @@ export function relayOutput(options: JobOutputOptions): JobOutput {
   }
 }
 
-async function count(
+async function countLines(
   options: JobOutputOptions,
   source: OutputSource,
   mapper: UpdateMapper,
