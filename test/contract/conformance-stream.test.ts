@@ -23,9 +23,12 @@ let silences: readonly Silence[]
 beforeAll(async () => {
   plane = await startTalkingPlane()
   stage = await openRelayStage()
-  // Begun here, so that the fifteen seconds pass while the other tests run.
+  // Begun here, so that the fifteen seconds pass while the other tests run. An early end is for the last test to find.
   const { id } = await plane.start()
-  silences = ['text/event-stream', 'application/x-ndjson'].map((accept) => ({ accept, said: firstWords(id, accept) }))
+  silences = ['text/event-stream', 'application/x-ndjson'].map((accept) => ({
+    accept,
+    said: firstWords(id, accept).catch(String),
+  }))
 })
 afterAll(async () => {
   await stage.close()
@@ -184,6 +187,19 @@ describe('a claim with adopt', () => {
     expect([again.status, again.body]).toEqual([200, adopted.body])
     const old = await agent.call(path, { attempt: 1, beat: 1, adopt: true })
     expect([old.status, old.body['code']]).toEqual([409, 'superseded'])
+  })
+
+  it('of a store that lost more than the agent’s last beat told resumes 2^20 beyond that beat, at its line counts', async () => {
+    const agent = await plane.joinAgent('wiped')
+    const { id } = await startAttempt(plane, agent)
+    const held = { tenant: 'default', job: id, attempt: 1, phase: 'running' }
+    const told = { n: 50, stdout_lines: 40, stderr_lines: 7 }
+    await agent.call('/heartbeat', { beat: 1_000, boot_id: 'boot', attempts: [{ ...held, ...told }] })
+    const start = { ...held, n: 0, stdout_lines: 0, stderr_lines: 0 }
+    await agent.call('/heartbeat', { beat: 1, boot_id: 'boot', attempts: [start] }, 'session-2')
+    const adopted = await agent.call(`/jobs/default/${id}/claim`, { attempt: 1, beat: 1, adopt: true }, 'session-2')
+    expect(adopted.status, adopted.text).toBe(200)
+    expect(adopted.body['resume']).toMatchObject({ ...told, n: 50 + 2 ** 20, subject_seq: 0 })
   })
 })
 
