@@ -96,7 +96,7 @@ function createBeat(
     controlPlane: parts.controlPlane,
     bootId: parts.config.bootId,
     held: () => wired.held.held(),
-    news: () => wired.machine.news(),
+    news: () => ({ ...wired.machine.news(), ...(wired.held.accepting ? {} : { draining: true }) }),
     onAnswer(answer, listed) {
       wired.machine.told()
       wired.welcome()
@@ -164,6 +164,7 @@ function supervise(parts: AgentParts, running: Running): AgentLoop {
     if (draining) return
     draining = true
     held.refuseNew()
+    heartbeat.poke()
     await held.idle(graceSignal(parts.config.drainMs, hurry.signal))
     beating.abort()
   }

@@ -12,7 +12,7 @@ export interface HeartbeatOptions {
   readonly bootId: string
   readonly held: () => HeldAttempt[]
   /** What goes along beside the list: the machine, where it changed. */
-  readonly news: () => Pick<HeartbeatBody, 'capacity' | 'posture'>
+  readonly news: () => Pick<HeartbeatBody, 'capacity' | 'posture' | 'draining'>
   /** `listed`: what the beat named, because the answer says nothing about attempts that began after it. */
   readonly onAnswer: (answer: HeartbeatAnswer, listed: readonly HeldAttempt[]) => void
   /** The key is not known (any more): this agent was deleted, or the database is another one. */

@@ -15,6 +15,7 @@ export interface HeldJobs {
   checkRenewals(): void
   /** No new work from now on. */
   refuseNew(): void
+  readonly accepting: boolean
   readonly count: number
   /** Settles when nothing is held, or when the signal aborts. */
   idle(signal: AbortSignal): Promise<void>
@@ -58,7 +59,9 @@ export function createHeldJobs(options: HeldJobsOptions): HeldJobs {
   return {
     held: () => registry.all().map(({ run }) => run.held()),
     command(command) {
-      if (accepting) registry.begin({ key: keyOf(command), image: command.image ?? undefined })
+      // Of one that is held already it says that there is news (a cancel): the next beat brings it.
+      if (registry.get(command)) options.poke()
+      else if (accepting) registry.begin({ key: keyOf(command), image: command.image ?? undefined })
     },
     adopt: (start) => registry.begin(start),
     apply(answer, listed) {
@@ -72,6 +75,9 @@ export function createHeldJobs(options: HeldJobsOptions): HeldJobs {
     },
     refuseNew() {
       accepting = false
+    },
+    get accepting() {
+      return accepting
     },
     get count() {
       return registry.all().length

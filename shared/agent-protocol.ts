@@ -80,6 +80,8 @@ export const heartbeatBodySchema = z.object({
   capacity: capacitySchema.optional(),
   posture: postureSchema.optional(),
   stats: z.record(z.string(), z.unknown()).optional(),
+  /** This process is about to end: it finishes what it holds and takes no new work. */
+  draining: z.boolean().optional(),
   attempts: z.array(heldAttemptSchema).max(10_000),
 })
 export type HeartbeatBody = z.infer<typeof heartbeatBodySchema>

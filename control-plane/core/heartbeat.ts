@@ -24,6 +24,7 @@ export async function heartbeat(core: CoreContext, call: AgentCall, body: Heartb
     held: body.attempts,
     capacity: body.capacity,
     posture: body.posture,
+    leaving: body.draining ?? false,
     leaseMs: config.leaseMs,
   })
   if (beaten.kind === 'superseded') throw supersededError(call)

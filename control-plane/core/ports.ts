@@ -139,6 +139,8 @@ export interface Beat {
   readonly held: readonly HeldAttempt[]
   readonly capacity?: Capacity | undefined
   readonly posture?: Posture | undefined
+  /** Its process is about to end: no new work. */
+  readonly leaving: boolean
   readonly leaseMs: number
 }
 

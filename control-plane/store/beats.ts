@@ -39,6 +39,7 @@ function writeBeat(beat: Beat): SQL[] {
     sql`UPDATE agents SET
         lease_until = ${NOW} + ${beat.leaseMs}, lease_ms = ${beat.leaseMs}, last_seen_at = ${NOW},
         held = ${later(heldOf(beat), sql`held`)},
+        leaving = ${later(sql`${Number(beat.leaving)}`, sql`leaving`)},
         boot_id = ${later(sql`${beat.bootId}`, sql`boot_id`)},
         capacity = ${later(sql`COALESCE(${jsonOrNull(beat.capacity ?? null)}, capacity)`, sql`capacity`)},
         posture = ${later(sql`COALESCE(${jsonOrNull(beat.posture ?? null)}, posture)`, sql`posture`)},
@@ -77,6 +78,7 @@ function selectWanted({ agent, held }: Beat): SQL {
 function hasNews(before: AgentRecord, after: AgentRecord): boolean {
   return (
     before.leaseExpired ||
+    before.draining !== after.draining ||
     before.session !== after.session ||
     before.beat === 0 ||
     JSON.stringify(before.capacity) !== JSON.stringify(after.capacity) ||

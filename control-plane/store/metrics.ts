@@ -8,7 +8,7 @@ import { NOW, type Db, type Row } from './db.ts'
 export async function readMetrics(db: Db): Promise<Metrics> {
   const [phases, states, unclaimed] = await db.read([
     sql`SELECT phase AS name, COUNT(*) AS count FROM jobs WHERE phase <> 'finished' GROUP BY 1`,
-    sql`SELECT CASE WHEN lease_until <= ${NOW} THEN 'lost' WHEN draining <> 0 THEN 'draining'
+    sql`SELECT CASE WHEN lease_until <= ${NOW} THEN 'lost' WHEN draining + leaving <> 0 THEN 'draining'
         WHEN cordoned <> 0 THEN 'cordoned' ELSE 'ready' END AS name, COUNT(*) AS count
       FROM agents GROUP BY 1`,
     sql`SELECT COALESCE(MAX(${NOW} - phase_since), 0) AS age FROM jobs WHERE phase = 'assigned' AND phase <> 'finished'`,

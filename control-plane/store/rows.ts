@@ -93,7 +93,7 @@ export function agentOf(row: Row): AgentRecord {
     capacity: parse(agent.capacity) as Capacity,
     posture: parse(agent.posture) as Posture,
     cordoned: agent.cordoned !== 0,
-    draining: agent.draining !== 0,
+    draining: agent.draining !== 0 || agent.leaving !== 0,
     leaseExpired: agent.lease_expired !== 0,
     bootId: agent.boot_id,
     session: agent.session,

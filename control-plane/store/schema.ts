@@ -42,6 +42,7 @@ export const agents = sqliteTable('agents', {
   posture: text().notNull(),
   cordoned: integer().notNull(),
   draining: integer().notNull(),
+  leaving: integer().notNull(),
   boot_id: text().notNull(),
   session: text().notNull(),
   beat: integer().notNull(),

@@ -123,7 +123,7 @@ it('answers 503 with Retry-After while the database is away, stores nothing, and
     expect(refused.headers.get('retry-after')).toBe('2')
     expect((await plane.call('GET', '/healthz')).status).toBe(200)
     const ready = await plane.call('GET', '/readyz', { key: '' })
-    expect(ready.body['reasons']).toEqual([expect.stringContaining('nats'), expect.stringContaining('database')])
+    expect(ready.body['reasons']).toEqual([expect.stringContaining('NATS'), expect.stringContaining('database')])
     const revived = await startLibsqlServer(path, Number(new URL(server.url).port))
     try {
       expect(await plane.rows()).toBe(before)

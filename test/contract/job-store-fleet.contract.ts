@@ -92,6 +92,17 @@ export function fleetContract(current: () => StoreUnderTest): void {
     expect((await store.readAgent(agent))?.held[0]).toMatchObject({ n: 60, stdout_lines: 48, stderr_lines: 8 })
   })
 
+  it('calls an agent draining while its process says so, and no longer with the next one', async () => {
+    const { store } = current()
+    const agent = await liveAgent(store)
+    await beat(store, agent, 2, [], { leaving: true })
+    expect(await store.readAgent(agent)).toMatchObject({ draining: true })
+    await store.setAgentFlags(agent, { draining: false })
+    expect(await store.readAgent(agent)).toMatchObject({ draining: true })
+    await beat(store, agent, 1, [], { session: 's2' })
+    expect(await store.readAgent(agent)).toMatchObject({ draining: false })
+  })
+
   it('says what is news to the scheduler', async () => {
     const { store } = current()
     const agent = await liveAgent(store)

@@ -155,8 +155,8 @@ export function beat(
   agent: string,
   number: number,
   holds: readonly HeldAttempt[] = [],
-  more: { session?: string; leaseMs?: number; capacity?: Capacity } = {},
+  more: { session?: string; leaseMs?: number; capacity?: Capacity; leaving?: boolean } = {},
 ) {
-  const { session = 's1', leaseMs = LEASE_MS, capacity } = more
-  return store.recordBeat({ agent, session, beat: number, bootId: 'b1', held: holds, leaseMs, capacity })
+  const { session = 's1', leaseMs = LEASE_MS, capacity, leaving = false } = more
+  return store.recordBeat({ agent, session, beat: number, bootId: 'b1', held: holds, leaving, leaseMs, capacity })
 }

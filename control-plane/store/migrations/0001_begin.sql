@@ -37,7 +37,10 @@ CREATE TABLE agents (
   capacity TEXT NOT NULL,
   posture TEXT NOT NULL,
   cordoned INTEGER NOT NULL DEFAULT 0,
+  -- By an operator's word.
   draining INTEGER NOT NULL DEFAULT 0,
+  -- By its own: its process is about to end and takes no new work.
+  leaving INTEGER NOT NULL DEFAULT 0,
   boot_id TEXT NOT NULL,
   session TEXT NOT NULL,
   -- Of the current session; a beat that is not larger is a repeat.
