@@ -95,6 +95,7 @@ async function countLines(
   let live = true
   let first = true
   const take = (line: OutputLine): void => {
+    feeder.counted(line)
     if (line.count <= stored[line.stream]) {
       mapper.map(line, 0)
       return
@@ -104,7 +105,7 @@ async function countLines(
     const n = options.lastN()
     const updates = mapper.map(line, n + 1)
     options.advance(updates.length)
-    if (!live) return feeder.counted()
+    if (!live) return feeder.numbered()
     if (sink.offer(updates, { ...position, [line.stream]: line.count })) position[line.stream] = line.count
     else {
       live = false
@@ -135,28 +136,53 @@ function exitWithoutOutput(
 interface Feeder {
   /** From the line that was not taken; `n` is the number of the last update before it. */
   start(position: OutputPosition, n: number): void
-  /** The counter went on. */
-  counted(): void
+  /** The counter has read a line … */
+  counted(line: OutputLine): void
+  /** … and numbered its updates. */
+  numbered(): void
   /** The counter is at its end: nothing beyond its last number is wanted. Settles when all up to it was handed on. */
   finish(): Promise<void>
+}
+
+/** What the feeder learns from the counter, which is ahead of it. */
+interface Ahead {
+  /** How many of the next updates, up to `n`, the counter has counted; waits while it may still come to them. */
+  wanted(from: number, count: number): Promise<number>
+  /** The line with the ending that the counter saw: of a long last line Docker's log does not tell whether it had one. */
+  trueEnd(line: OutputLine): Promise<OutputLine>
 }
 
 function createFeeder(options: JobOutputOptions): Feeder {
   let running: Promise<void> = Promise.resolve()
   let over = false
   let wake: () => void = () => undefined
-  /** How many of the next updates, up to `n`, the counter has counted; waits while it may still come to them. */
-  const wanted = async (from: number, count: number): Promise<number> => {
-    // Woken by each line that is counted, and by the end.
-    while (!over && options.lastN() < from + count) await new Promise<void>((resolve) => (wake = resolve))
-    return Math.min(count, options.lastN() - from)
+  const read = { stdout: 0, stderr: 0 }
+  const lastOpen = { stdout: 0, stderr: 0 }
+  // Woken by each line that is counted, and by the end.
+  const until = async (reached: () => boolean): Promise<void> => {
+    while (!over && !reached()) await new Promise<void>((resolve) => (wake = resolve))
+  }
+  const ahead: Ahead = {
+    async wanted(from, count) {
+      await until(() => options.lastN() >= from + count)
+      return Math.min(count, options.lastN() - from)
+    },
+    async trueEnd(line) {
+      await until(() => read[line.stream] >= line.count)
+      return line.eol && lastOpen[line.stream] === line.count ? { ...line, eol: false } : line
+    },
   }
   return {
     start(position, n) {
-      running = feed(options, { ...position }, n, wanted)
+      running = feed(options, { ...position }, n, ahead)
       running.catch(() => undefined)
     },
-    counted: () => wake(),
+    counted(line) {
+      read[line.stream] = line.count
+      if (!line.eol) lastOpen[line.stream] = line.count
+      wake()
+    },
+    numbered: () => wake(),
     async finish() {
       over = true
       wake()
@@ -169,7 +195,7 @@ async function feed(
   options: JobOutputOptions,
   position: { stdout: number; stderr: number },
   from: number,
-  wanted: (from: number, count: number) => Promise<number>,
+  ahead: Ahead,
 ): Promise<void> {
   const { engine, containerId: id, lineBytes: maxLineBytes, sink, signal } = options
   const source = openOutput({ engine, id, position: { ...position }, maxLineBytes, signal })
@@ -178,8 +204,8 @@ async function feed(
   let n = from
   try {
     for await (const line of source) {
-      const updates = mapper.map(line, 0)
-      const count = await wanted(n, updates.length)
+      const updates = mapper.map(await ahead.trueEnd(line), 0)
+      const count = await ahead.wanted(n, updates.length)
       // Beyond the output limit.
       if (count === 0) return
       position[line.stream] = line.count

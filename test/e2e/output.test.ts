@@ -71,6 +71,11 @@ describe('output', () => {
     expect(warnings).toHaveLength(1)
   }, 60_000)
 
+  it('gives a last line without a newline that is longer than a piece back without one', async () => {
+    const { updates } = await runToEnd(stack.client, shell(image, `head -c ${9 * MIB} /dev/zero | tr '\\0' x`))
+    expect(outputOf(updates, 'stdout').equals(Buffer.from('x'.repeat(9 * MIB)))).toBe(true)
+  }, 60_000)
+
   it('decodes UTF-8 across frames, and marks bad bytes without losing them', async () => {
     const script = "printf '\\303'; sleep 0.3; printf '\\251\\n'; printf 'bad \\377\\n'"
     const { updates } = await runToEnd(stack.client, shell(image, script))
