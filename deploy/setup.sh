@@ -29,6 +29,7 @@ child=
 . deploy/setup/packages.sh
 . deploy/setup/tools.sh
 . deploy/setup/engine.sh
+. deploy/setup/curl.sh
 
 trap 'interrupted 130' INT
 trap 'interrupted 143' TERM
@@ -42,5 +43,6 @@ if [ "$purpose" != check ]; then
   step nats_server
   step busybox
   step engine
+  [ "$purpose" != test ] || step curl
   rm -rf "$state/apt"
 fi

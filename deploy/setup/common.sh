@@ -49,6 +49,14 @@ run_logged() {
   return 1
 }
 
+# Debian's packages by name, with lists that may be missing or stale. Takes root.
+install_packages() {
+  export DEBIAN_FRONTEND=noninteractive
+  [ -n "$(ls /var/lib/apt/lists/*Packages* 2> /dev/null)" ] || apt-get -q update
+  apt-get -q install --yes --no-install-recommends "$@" ||
+    { apt-get -q update && apt-get -q install --yes --no-install-recommends "$@"; }
+}
+
 interrupted() {
   if [ -n "$child" ]; then
     kill -TERM "$child" 2> /dev/null || true

@@ -9,10 +9,9 @@ step_engine() {
     stop_with "no Docker engine answers at DOCKER_HOST \"$DOCKER_HOST\"" "unset DOCKER_HOST   # or start that engine"
   fi
   if engine_program; then found "docker: dockerd is installed; it is started when needed"; return; fi
-  debian_packages="docker.io iproute2 iptables util-linux"
   if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null 2>&1; then cannot_install; fi
   note "docker: installing Debian's docker.io"
-  run_logged install_engine || stop_with "Debian's docker.io could not be installed (above)"
+  run_logged install_packages docker.io iproute2 iptables util-linux || stop_with "Debian's docker.io could not be installed (above)"
   engine_program || stop_with "docker.io is installed, but there is no dockerd"
   did "docker: installed docker.io; dockerd is started when needed"
 }
@@ -33,14 +32,6 @@ engine_program() {
   for program in dockerd containerd runc unshare; do
     command -v "$program" > /dev/null 2>&1 || [ -x "/usr/sbin/$program" ] || return 1
   done
-}
-
-install_engine() {
-  export DEBIAN_FRONTEND=noninteractive
-  [ -n "$(ls /var/lib/apt/lists/*Packages* 2> /dev/null)" ] || apt-get -q update
-  # shellcheck disable=SC2086
-  apt-get -q install --yes --no-install-recommends $debian_packages ||
-    { apt-get -q update && apt-get -q install --yes --no-install-recommends $debian_packages; }
 }
 
 # Asks with Node, which is the one thing that is certainly here.
