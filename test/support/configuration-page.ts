@@ -11,7 +11,7 @@ export const configurationPagePath = join(root, 'docs', 'configuration.md')
 const AGENT: Readonly<Record<string, readonly [description: string, fallback: string, unit?: string]>> = {
   DRAY_URL: ['Address of the control plane.', 'none: it is needed'],
   DRAY_JOIN_TOKEN: ['Lets a machine join; not needed once its state folder has joined.', 'none'],
-  DRAY_STATE: ['State folder, mode 0700: its NATS key and its HTTP key.', '`.dray` in the working folder'],
+  DRAY_STATE: ['State folder, mode 0700: its NATS key and its HTTP key.', '`~/.local/state/dray/agent`'],
   DRAY_AGENT_NAME: ['Name shown to people.', 'its id'],
   DRAY_POOL: ['Pool that it joins.', 'default'],
   DRAY_LABELS: ['Labels such as `gpu=a100,zone=b`, separated by commas; `agent_labels` of jobs ask for them.', 'none'],
@@ -31,7 +31,11 @@ const AGENT: Readonly<Record<string, readonly [description: string, fallback: st
   DOCKER_MEM_LIMIT: ['Memory of jobs that do not say.', '2g', 'size'],
   DOCKER_CPU_LIMIT: ['CPUs of jobs that do not say.', '2.0'],
   DOCKER_GPU_DEVICES: ['GPUs that jobs may use: ids or UUIDs, separated by commas, or `all`.', 'none'],
-  DOCKER_GPU_MEMORY_LIMIT: ['GPU memory that a job may use on each of its devices.', 'no limit', 'size'],
+  DOCKER_GPU_MEMORY_LIMIT: [
+    'GPU memory that a device counts with in placement; passed to jobs as a hint (`PYTORCH_CUDA_ALLOC_CONF`). Nothing enforces it: Docker has no such limit.',
+    'the device’s own',
+    'size',
+  ],
 }
 
 interface Setting {
