@@ -2,7 +2,6 @@
 // attempt counts); `superseded` (a newer process of this agent); `refused` (any other 4xx); or ControlPlaneAway is
 // thrown, after which the call may or may not have happened: every call is idempotent, so it is simply made again.
 // Keys travel in a header and never reach an error's text.
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   SESSION_HEADER,
   type ClaimBody,
@@ -14,6 +13,7 @@ import {
 } from '../shared/agent-protocol.ts'
 import { backoffMs } from '../shared/backoff.ts'
 import type { AttemptKey } from '../shared/subjects.ts'
+import { pause } from './engine/pause.ts'
 
 export type Answer<T> =
   | { readonly kind: 'ok'; readonly value: T }
@@ -73,7 +73,7 @@ export async function untilAnswered<T>(ask: () => Promise<Answer<T>>, signal: Ab
     } catch (error) {
       if (!(error instanceof ControlPlaneAway)) throw error
     }
-    await sleep(backoffMs(tries, BACKOFF, Math.random()), undefined, { signal })
+    await pause(backoffMs(tries, BACKOFF, Math.random()), signal)
   }
 }
 

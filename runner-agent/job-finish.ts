@@ -1,10 +1,10 @@
 // Tells the control plane how an attempt ended: at the exit, whether or not NATS is up, again and again until the answer
 // is 200 or 409. A body that is refused for what it says is sent again without its result, so that a job never hangs
 // because of what its container printed.
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { FinishBody } from '../shared/agent-protocol.ts'
 import { backoffMs } from '../shared/backoff.ts'
 import { untilAnswered } from './control-plane-client.ts'
+import { pause } from './engine/pause.ts'
 import type { JobContext } from './job-context.ts'
 import { JobDetached } from './job-control.ts'
 import type { JobEnd } from './job-follow.ts'
@@ -27,7 +27,7 @@ export async function sendFinish(job: JobContext, end: JobEnd): Promise<void> {
       detail: answer.detail,
     })
     body = { ...body, result: undefined }
-    await sleep(backoffMs(tries, REFUSED_BACKOFF, Math.random()), undefined, { signal: control.letGo })
+    await pause(backoffMs(tries, REFUSED_BACKOFF, Math.random()), control.letGo)
   }
 }
 

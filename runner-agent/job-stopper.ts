@@ -1,7 +1,7 @@
 // Stops a running container when its job should end: the stop signal, the grace, then SIGKILL, again and again until
 // the container has exited, because a restarting engine forgets what it was told. The grace is counted here and not by
 // Docker's stop, so that a second cancel can shorten it. Its output must be read meanwhile (engine/attach.ts).
-import { setTimeout as sleep } from 'node:timers/promises'
+import { pause } from '../shared/pause.ts'
 import type { AgentLog } from './agent-log.ts'
 import { sentenceOf } from './agent-log.ts'
 import type { Engine } from './engine/engine-client.ts'
@@ -79,12 +79,9 @@ async function graceOver(control: JobControl, exited: AbortSignal): Promise<void
 /** Timers of Node end at 2^31 ms; a longer wait is simply asked again by its loop. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
-async function pauseUnless(signal: AbortSignal, ms: number): Promise<void> {
-  try {
-    await sleep(Math.min(ms, LONGEST_TIMER_MS), undefined, { signal })
-  } catch {
-    // Woken early, which is the purpose of the signal; the caller looks why.
-  }
+/** Woken early by the signal, which is its purpose; the caller looks why. */
+function pauseUnless(signal: AbortSignal, ms: number): Promise<void> {
+  return pause(Math.min(ms, LONGEST_TIMER_MS), signal)
 }
 
 /** Calls back at a time by the monotonic clock, however far it is; stops with the signal. */
