@@ -1,9 +1,8 @@
 // A joined agent at work: the heartbeat, the commands from NATS, the jobs it holds, and the watch over leases, until it
 // is drained, closed or superseded. It owns every timer and connection made here and lets go of all of them at the end.
-import os from 'node:os'
 import { sentenceOf, type AgentLog } from './agent-log.ts'
 import { createHeartbeat, type Heartbeat } from './beat.ts'
-import { readMachine, type Machine } from './capacity.ts'
+import type { Machine } from './capacity.ts'
 import type { AgentConfig } from './config.ts'
 import { containerPolicy } from './container-policy.ts'
 import type { ControlPlane } from './control-plane-client.ts'
@@ -14,7 +13,7 @@ import { createHeldJobs, type HeldJobs } from './held-jobs.ts'
 import type { JobDeps } from './job-context.ts'
 import { startJobRun } from './job-run.ts'
 import { watchMachine, type MachineWatch } from './machine-watch.ts'
-import { createAgentConnection, type AgentConnection } from './nats-connection.ts'
+import type { AgentConnection, AgentConnectionOptions } from './nats-connection.ts'
 import { createPublisher } from './publisher.ts'
 import { createSemaphore } from './semaphore.ts'
 import type { Membership } from './state-folder.ts'
@@ -31,6 +30,17 @@ export interface AgentParts {
   /** Joins again after the key was refused; rejects where that is not possible. */
   readonly rejoin: () => Promise<void>
   readonly saveJwt: (jwt: string) => Promise<void>
+  readonly surroundings: AgentSurroundings
+}
+
+/** What lies outside of this process and its calls: real in main.ts, simulated in test/sim. */
+export interface AgentSurroundings {
+  readonly connect: (options: AgentConnectionOptions) => AgentConnection
+  readonly readMachine: (signal: AbortSignal) => Promise<Machine>
+  /** Since the machine's boot, suspends included. */
+  readonly bootSeconds: () => number
+  /** Containers that are created and started at the same time. */
+  readonly startsAtOnce: number
 }
 
 export type LoopEnd = 'stopped' | 'superseded' | 'failed'
@@ -56,15 +66,15 @@ interface Running {
 }
 
 export async function startAgentLoop(parts: AgentParts): Promise<AgentLoop> {
-  const { config, log, engine, membership } = parts
+  const { log, engine, membership, surroundings } = parts
   const life = new AbortController()
   const found = await retryEngine(() => findContainers(engine, membership.agent, life.signal), life.signal)
-  const machine = watchMachine(parts.machine, () => readMachine(engine, config, life.signal), {
+  const machine = watchMachine(parts.machine, () => surroundings.readMachine(life.signal), {
     log,
     signal: life.signal,
   })
   const welcomed = Promise.withResolvers<void>()
-  const connection = createAgentConnection({
+  const connection = surroundings.connect({
     agent: membership.agent,
     urls: membership.nats.urls,
     seed: parts.seed,
@@ -77,7 +87,7 @@ export async function startAgentLoop(parts: AgentParts): Promise<AgentLoop> {
   })
   const held = createHeldJobs({
     start: (start) => startJobRun(deps, start),
-    bootSeconds: () => os.uptime(),
+    bootSeconds: surroundings.bootSeconds,
     poke: () => heartbeat.poke(),
   })
   const heartbeat = createBeat(parts, { held, connection, machine, welcome: welcomed.resolve })
@@ -131,7 +141,7 @@ function jobDeps(
     engine: parts.engine,
     controlPlane: parts.controlPlane,
     policy: containerPolicy(config, parts.machine),
-    starts: createSemaphore(os.availableParallelism()),
+    starts: createSemaphore(parts.surroundings.startsAtOnce),
     openPublisher: (request) =>
       createPublisher({
         ...request,

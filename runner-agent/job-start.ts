@@ -6,7 +6,7 @@ import { attemptOfLabels, LABEL } from '../shared/container-identity.ts'
 import { encodeRequest } from '../shared/nodetool.ts'
 import type { JobSpec } from '../shared/job-spec.ts'
 import { createUpdateMapper } from '../shared/update-mapper.ts'
-import { attach, sendInput } from './engine/attach.ts'
+import { sendInput } from './engine/attach.ts'
 import { isEngineError } from './engine/engine-error.ts'
 import { ensureImage, type EnsuredImage } from './engine/images.ts'
 import type { PullProgress } from './engine/pull-progress.ts'
@@ -101,10 +101,7 @@ async function startCreated(job: JobContext, id: string, imageDigest: string): P
   const { engine } = deps
   let output: JobOutput | undefined
   try {
-    const socket = await retryEngine(
-      () => attach({ socketPath: engine.socketPath, id, stdin: true, signal: control.anyStop }),
-      control.anyStop,
-    )
+    const socket = await retryEngine(() => engine.attach(id, control.anyStop), control.anyStop)
     output = watchOutput(job, id, { socket })
     // Not awaited: a container may well run to its end without reading its input.
     void sendInput(socket, inputOf(grant.spec))

@@ -3,6 +3,7 @@
 //   drain       no new work, wait for the jobs up to the grace, leave the rest to the next process
 //   close       the same without waiting
 //   superseded  a newer process of this agent took over: touches nothing, exit code 76
+import os from 'node:os'
 import { newId } from '../shared/ids.ts'
 import { startAgentLoop, type AgentParts, type LoopEnd } from './agent-loop.ts'
 import { createAgentLog, type AgentLog } from './agent-log.ts'
@@ -12,6 +13,7 @@ import { createControlPlane } from './control-plane-client.ts'
 import { createEngine } from './engine/engine-client.ts'
 import { retryEngine } from './engine-retry.ts'
 import { becomeMember, joinOnce, JoinRefused } from './join.ts'
+import { createAgentConnection } from './nats-connection.ts'
 import { openStateFolder, type StateFolder } from './state-folder.ts'
 
 export const SUPERSEDED_EXIT_CODE = 76
@@ -84,6 +86,12 @@ async function joinedParts(config: AgentConfig, folder: StateFolder, log: AgentL
     async saveJwt(jwt) {
       membership = { ...membership, key: key ?? membership.key, nats: { ...membership.nats, jwt } }
       await folder.writeMembership(membership)
+    },
+    surroundings: {
+      connect: createAgentConnection,
+      readMachine: (until) => readMachine(engine, config, until),
+      bootSeconds: () => os.uptime(),
+      startsAtOnce: os.availableParallelism(),
     },
   }
 }

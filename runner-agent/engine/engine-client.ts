@@ -2,10 +2,14 @@
 // Repeating is safe: starting a started container, stopping a stopped one and removing a removed one succeed. Calls that
 // last as long as a job (attach, wait, logs, pull) are in files of their own, over plain HTTP.
 
+import type { Socket } from 'node:net'
 import Docker from 'dockerode'
+import { attach } from './attach.ts'
 import { classifyFailure } from './classify.ts'
+import { readLog, type LogLine, type LogRequest } from './docker-log.ts'
 import { EngineError, isEngineError, type EngineErrorKind } from './engine-error.ts'
 import { lossOf, openResponse, readBody, type EngineCall } from './raw-http.ts'
+import { waitForExit } from './wait.ts'
 
 const ASK_TIMEOUT_MS = 10_000
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -32,6 +36,11 @@ export type Engine = {
   /** Running and ended ones that carry every given label ("name" or "name=value"). */
   listContainers(labels: readonly string[], signal?: AbortSignal): Promise<ContainerSummary[]>
   inspectImage(image: string, signal?: AbortSignal): Promise<ImageInspection>
+  /** Before the start: the socket of stdin and both outputs (attach.ts). */
+  attach(id: string, signal: AbortSignal): Promise<Socket>
+  /** After the start: asked once, settles always (wait.ts). */
+  waitForExit(id: string, signal: AbortSignal): Promise<{ exitCode: number }>
+  readLog(request: Omit<LogRequest, 'socketPath'>, onLine: (line: LogLine) => void | Promise<void>): Promise<void>
 }
 
 type Call<T> = {
@@ -52,6 +61,9 @@ export const createEngine = ({ socketPath }: { socketPath: string }): Engine => 
     version: async (signal) => objectIn(await ask(socketPath, '/version', signal)),
     info: async (signal) => objectIn(await ask(socketPath, '/info', signal)),
     ...containerCalls(docker),
+    attach: (id, signal) => attach({ socketPath, id, stdin: true, signal }),
+    waitForExit: (id, signal) => waitForExit({ socketPath, id, signal }),
+    readLog: (request, onLine) => readLog({ socketPath, ...request }, onLine),
     inspectImage: (image, signal) => {
       const call = { action: 'look at image', subject: image, timeoutMs: 15_000, signal }
       return settle({ ...call, run: (abortSignal) => docker.getImage(image).inspect(withSignal(abortSignal)) })

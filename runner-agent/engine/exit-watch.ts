@@ -5,7 +5,6 @@
 import type { Engine } from './engine-client.ts'
 import { isEngineError } from './engine-error.ts'
 import { pause, retryDelayMs } from './pause.ts'
-import { waitForExit } from './wait.ts'
 
 export type ContainerExit = {
   exitCode: number
@@ -59,7 +58,7 @@ const askUntilAnswered = async (engine: Engine, id: string, signal: AbortSignal)
   for (let attempt = 0; ; attempt += 1) {
     signal.throwIfAborted()
     try {
-      const { exitCode } = await waitForExit({ socketPath: engine.socketPath, id, signal })
+      const { exitCode } = await engine.waitForExit(id, signal)
       return { exitCode, uninterrupted: attempt === 0 }
     } catch (error) {
       if (!isEngineError(error) || !error.transient) throw error

@@ -2,7 +2,7 @@
 // across restarts of the engine, at the consumer's pace. A followed log may end early or hang, so the reading that counts
 // is the one that begins after the exit, without follow, from the position reached.
 
-import { readLog, type LogLine, type LogRequest } from './docker-log.ts'
+import type { LogLine, LogRequest } from './docker-log.ts'
 import type { Engine } from './engine-client.ts'
 import { isEngineError } from './engine-error.ts'
 import { endedOrPause, type ExitWatch } from './exit-watch.ts'
@@ -70,7 +70,7 @@ const createReading = ({ engine, id, stream, from, isOther, maxLineBytes, queue 
     },
     run(follow, signal) {
       const place = { id, stream, skipLines: position, isOther: compare }
-      return readLog({ socketPath: engine.socketPath, ...place, follow, maxLineBytes, signal }, handOut)
+      return engine.readLog({ ...place, follow, maxLineBytes, signal }, handOut)
     },
   }
 }
