@@ -117,7 +117,8 @@ export const controlPlaneSettings = z.object({
     'seconds',
   ),
   DRAY_LEASE_SECONDS: setting(
-    number(1, 3600).default(6),
+    // Two sweeps must fit into it: one that comes a lease after the last judges nobody, so with less no lease would end.
+    number(4, 3600).default(6),
     'How long an agent may be silent before its jobs lapse; it beats each third of it.',
     '6',
     'seconds',

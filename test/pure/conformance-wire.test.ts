@@ -175,6 +175,10 @@ describe('fixed numbers', () => {
     expect(core).toMatchObject({ outputBytes: 256 * 2 ** 20, lineBytes: 8 * 2 ** 20 })
   })
 
+  it('a lease is long enough for two sweeps: with a shorter one nobody would ever be called silent', () => {
+    expect(() => loadControlPlaneConfig({ DRAY_LEASE_SECONDS: '2' })).toThrow('must be a number from 4 to 3600')
+  })
+
   it('sizes are binary: b, k, m, g and t', () => {
     expect(['1b', '1k', '1m', '1g', '1t'].map(parseSize)).toEqual([1, 2 ** 10, 2 ** 20, 2 ** 30, 2 ** 40])
   })
