@@ -192,7 +192,7 @@ describe('up', () => {
 })
 
 describe('agent', () => {
-  it('joins with the flags it was given, and again from its state folder without a token', async () => {
+  it('joins with the flags it was given, again from its state folder without a token, and can be drained', async () => {
     const state = path.join(dir, 'agent')
     const env = cliEnv({ DOCKER_HOST: `unix://${inject('engineSocket')}`, DRAY_INTERNET_NETWORK: 'none' })
     const place = ['--url', up.url, '--state', state, '--name', 'by-flag', '--pool', 'flags', '--label', 'zone=b']
@@ -215,6 +215,8 @@ describe('agent', () => {
     await listed('lost')
     const second = startCli(['agent', ...place], env)
     expect((await listed('ready'))['id']).toBe(agent['id'])
+    expect((await dray('agents', 'drain', String(agent['id']))).stderr).toContain('draining')
+    await listed('draining')
     second.process.kill('SIGTERM')
     expect(await second.exit).toBe(0)
     const stranger = await runCli(['agent', '--url', up.url, '--state', path.join(dir, 'other')], env)

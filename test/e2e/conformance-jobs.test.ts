@@ -1,5 +1,6 @@
 // Sentences of the protocol that only a whole stack can prove and that no other file does: retries, defaults of the agent,
 // exact words as command, stop signals, pages without a limit, what a container may say after its own end.
+import Docker from 'dockerode'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { attemptOf, terminalSeq } from '../../shared/position.ts'
 import { assertContiguous, field, fixture, follow, outputOf, runToEnd, shell, SMALL } from '../support/jobs.ts'
@@ -12,6 +13,16 @@ beforeAll(async () => {
   stack = await startStack({ agents: 1, agentEnv: { DOCKER_IMAGE: inject('workflowImage') } })
 })
 afterAll(() => stack.close())
+
+/** The small image with a STOPSIGNAL, for as long as it is in use. */
+async function imageWithStopSignal(signal: string): Promise<AsyncDisposable & { readonly name: string }> {
+  const docker = new Docker({ socketPath: inject('engineSocket') })
+  const name = 'dray-test-stop-signal:1'
+  const container = await docker.createContainer({ Image: image, StopSignal: signal })
+  await container.commit({ repo: 'dray-test-stop-signal', tag: '1' })
+  await container.remove()
+  return { name, [Symbol.asyncDispose]: async () => void (await docker.getImage(name).remove({ force: true })) }
+}
 
 describe('a retry policy', () => {
   it('counts all attempts, waits its back-off, goes back to starting, and ends once', async () => {
@@ -84,6 +95,18 @@ describe('a job', () => {
     const { terminal, updates } = await follow(stack.client, id)
     expect(terminal).toMatchObject({ status: 'cancelled', exit: { code: 5, signal: 'SIGUSR1', reason: 'cancelled' } })
     expect(outputOf(updates, 'stdout').toString()).toBe('up\nusr1\n')
+  })
+
+  it('is stopped by the stop signal of its image where it names none', async () => {
+    await using signalled = await imageWithStopSignal('SIGUSR2')
+    const { id } = await stack.client.submit(
+      shell(signalled.name, 'trap "echo usr2; exit 6" USR2; trap "" TERM; echo up; while :; do sleep 0.1; done', {
+        pull: 'never',
+      }),
+    )
+    for await (const frame of stack.client.updates(id))
+      if (field(frame, 'content') === 'up') await stack.client.cancel(id, { graceSeconds: 20 })
+    expect((await stack.client.show(id)).exit).toMatchObject({ code: 6, signal: 'SIGUSR2', reason: 'cancelled' })
   })
 
   it('may go on printing after its own terminal job_update: all of it is relayed', async () => {
