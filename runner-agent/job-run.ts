@@ -177,7 +177,8 @@ function createContext(
       // One that was found ended stays so: its row may be terminal already, and only its last updates are wanted.
       if (state.phase === phase || state.phase === 'finished') return
       state.phase = phase
-      deps.poke()
+      // Creating lasts for milliseconds, in which the engine wants all of the machine: the next beat tells it anyway.
+      if (phase !== 'creating') deps.poke()
     },
     get lastN() {
       return state.lastN
