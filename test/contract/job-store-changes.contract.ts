@@ -247,29 +247,30 @@ export function changesContract(current: () => StoreUnderTest): void {
     await submit(store, { pool: 'gpu' })
     expect((await store.readScheduleView(1)).queued.map(({ spec }) => spec.pool)).toEqual(['default', 'gpu'])
   })
+}
 
-  describe('the database itself', () => {
-    it('keeps an ended job as it ended', async () => {
-      const { store, execute } = current()
-      const { state } = await submit(store)
-      const { state: ended } = await move(store, state, { type: 'cancel_requested', graceSeconds: 1 })
-      await expect(execute("UPDATE jobs SET status = 'running', rev = rev + 1")).rejects.toThrow(/an ended job never/)
-      await expect(execute("UPDATE jobs SET result = '1', rev = rev + 1")).rejects.toThrow(/an ended job never/)
-      const forged: Change = { before: ended, after: { ...state, rev: ended.rev + 1 }, event: { type: 'expired' } }
-      await expect(store.commit(forged)).rejects.toMatchObject({ code: 'internal' })
-      expect((await read(store, state)).state).toEqual(ended)
-      expect(await store.readTransitions(keyOf(state))).toHaveLength(2)
-    })
+/** What the database itself refuses, whoever asks. */
+export function refusalsContract(current: () => StoreUnderTest): void {
+  it('keeps an ended job as it ended', async () => {
+    const { store, execute } = current()
+    const { state } = await submit(store)
+    const { state: ended } = await move(store, state, { type: 'cancel_requested', graceSeconds: 1 })
+    await expect(execute("UPDATE jobs SET status = 'running', rev = rev + 1")).rejects.toThrow(/an ended job never/)
+    await expect(execute("UPDATE jobs SET result = '1', rev = rev + 1")).rejects.toThrow(/an ended job never/)
+    const forged: Change = { before: ended, after: { ...state, rev: ended.rev + 1 }, event: { type: 'expired' } }
+    await expect(store.commit(forged)).rejects.toMatchObject({ code: 'internal' })
+    expect((await read(store, state)).state).toEqual(ended)
+    expect(await store.readTransitions(keyOf(state))).toHaveLength(2)
+  })
 
-    it('refuses a rev that is not the next, and an attempt that comes back', async () => {
-      const { store, execute } = current()
-      const { state } = await runOn(store, await liveAgent(store))
-      await expect(execute('UPDATE jobs SET rev = rev + 2')).rejects.toThrow(/exactly the next rev/)
-      await expect(execute('UPDATE jobs SET failures = 3')).rejects.toThrow(/exactly the next rev/)
-      await expect(execute('UPDATE jobs SET rev = rev + 1, attempt = attempt - 1')).rejects.toThrow(/never comes back/)
-      await expect(execute('DELETE FROM jobs')).rejects.toThrow(/never deleted/)
-      await expect(execute("UPDATE transitions SET event = 'x'")).rejects.toThrow(/never rewritten/)
-      expect((await read(store, state)).state).toEqual(state)
-    })
+  it('refuses a rev that is not the next, and an attempt that comes back', async () => {
+    const { store, execute } = current()
+    const { state } = await runOn(store, await liveAgent(store))
+    await expect(execute('UPDATE jobs SET rev = rev + 2')).rejects.toThrow(/exactly the next rev/)
+    await expect(execute('UPDATE jobs SET failures = 3')).rejects.toThrow(/exactly the next rev/)
+    await expect(execute('UPDATE jobs SET rev = rev + 1, attempt = attempt - 1')).rejects.toThrow(/never comes back/)
+    await expect(execute('DELETE FROM jobs')).rejects.toThrow(/never deleted/)
+    await expect(execute("UPDATE transitions SET event = 'x'")).rejects.toThrow(/never rewritten/)
+    expect((await read(store, state)).state).toEqual(state)
   })
 }

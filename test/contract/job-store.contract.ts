@@ -1,7 +1,7 @@
 // What every adapter of the port `JobStore` promises. An adapter's test file calls `jobStoreContract` with a way to make
 // an empty store; what only one adapter can show (locks, files, servers) stays in that file.
 import { afterEach, beforeEach, describe } from 'vitest'
-import { changesContract } from './job-store-changes.contract.ts'
+import { changesContract, refusalsContract } from './job-store-changes.contract.ts'
 import { fleetContract } from './job-store-fleet.contract.ts'
 import { jobsContract } from './job-store-jobs.contract.ts'
 import { sweepContract } from './job-store-sweep.contract.ts'
@@ -17,6 +17,7 @@ export function jobStoreContract(makeStore: () => Promise<StoreUnderTest & { end
 
   describe('jobs', () => jobsContract(current))
   describe('changes', () => changesContract(current))
+  describe('the database itself', () => refusalsContract(current))
   describe('fleet and keys', () => fleetContract(current))
   describe('sweep', () => sweepContract(current))
 }

@@ -1,0 +1,132 @@
+// The tables of the simulated database, as control-plane/store keeps them, and how records are read out of them. Rows
+// are objects that only the store's own files change; what leaves the store is made anew or never changes.
+import type { AgentRecord, JobKey, JoinTokenRecord, KeyRecord, QueuedJob } from '../../control-plane/core/ports.ts'
+import type { HeldAttempt } from '../../shared/agent-protocol.ts'
+import type { JobSpec } from '../../shared/job-spec.ts'
+import type { AttemptRecord, JobRecord, JobState, TransitionRecord } from '../../shared/job.ts'
+
+export interface AttemptRow {
+  record: AttemptRecord
+  claimBeat: number
+}
+
+export interface JobRow {
+  state: JobState
+  readonly spec: JobSpec
+  readonly retryOf: string | null
+  readonly createdAtMs: number
+  startedAtMs: number | null
+  finishedAtMs: number | null
+  phaseSinceMs: number
+  queuedAtMs: number
+  notBeforeMs: number
+  lapsedAtMs: number | null
+  readonly attempts: Map<number, AttemptRow>
+  readonly transitions: TransitionRecord[]
+}
+
+export interface AgentRow {
+  record: Omit<AgentRecord, 'leaseExpired'>
+  keyHash: string
+  /** Its process said that it is about to end. */
+  leaving: boolean
+  leaseMs: number
+  leaseUntilMs: number
+  readonly sessions: Set<string>
+}
+
+export interface SweepRow {
+  atMs: number
+  previousAtMs: number
+  watchingSinceMs: number
+}
+
+export interface Tables {
+  readonly jobs: Map<string, JobRow>
+  readonly idempotency: Map<string, { readonly bodyHash: string; readonly job: string; atMs: number }>
+  readonly agents: Map<string, AgentRow>
+  readonly keys: Map<string, { readonly record: KeyRecord; readonly hash: string }>
+  readonly joinTokens: Map<string, JoinTokenRecord>
+  readonly sweep: SweepRow
+  schedulerRev: number
+}
+
+/** What every function of the store gets. */
+export interface StoreContext {
+  readonly tables: Tables
+  /** The database's clock. */
+  readonly now: () => number
+  readonly onChange: (row: JobRow, before: JobState, transition: TransitionRecord) => void
+}
+
+export function emptyTables(): Tables {
+  return {
+    jobs: new Map(),
+    idempotency: new Map(),
+    agents: new Map(),
+    keys: new Map(),
+    joinTokens: new Map(),
+    sweep: { atMs: 0, previousAtMs: 0, watchingSinceMs: 0 },
+    schedulerRev: 0,
+  }
+}
+
+export function jobKey(tenant: string, job: string): string {
+  return `${tenant}/${job}`
+}
+
+export function rowOf({ tables }: StoreContext, { tenant, job }: JobKey): JobRow | undefined {
+  return tables.jobs.get(jobKey(tenant, job))
+}
+
+export function recordOf(context: StoreContext, row: JobRow): JobRecord {
+  const attempts = [...row.attempts.values()].map(({ record }) => record)
+  return {
+    state: row.state,
+    spec: row.spec,
+    retryOf: row.retryOf,
+    createdAtMs: row.createdAtMs,
+    startedAtMs: row.startedAtMs,
+    finishedAtMs: row.finishedAtMs,
+    attempts: attempts.length > 1 ? attempts.toSorted((a, b) => a.attempt - b.attempt) : attempts,
+    heldAttempts: heldAttempts(context, row),
+  }
+}
+
+/** Listed by its agent's last beat, or claimed since; an agent that was silent for too long holds nothing. */
+function heldAttempts({ tables, now }: StoreContext, row: JobRow): number[] {
+  const held: number[] = []
+  for (const { record, claimBeat } of row.attempts.values()) {
+    const agent = tables.agents.get(record.agent)
+    if (!agent || agent.leaseUntilMs + row.spec.lost_after_seconds * 1000 <= now()) continue
+    const since = agent.record.session === record.session && agent.record.beat <= claimBeat
+    if (since || agent.record.held.some((one) => isAttempt(one, row.state, record.attempt))) held.push(record.attempt)
+  }
+  return held.toSorted((a, b) => a - b)
+}
+
+export function isAttempt(held: HeldAttempt, { tenant, id }: JobState, attempt: number): boolean {
+  return held.attempt === attempt && held.job === id && held.tenant === tenant
+}
+
+export function agentOf({ now }: StoreContext, row: AgentRow): AgentRecord {
+  const { record, leaving } = row
+  return { ...record, draining: record.draining || leaving, leaseExpired: row.leaseUntilMs <= now() }
+}
+
+export function shapeOf(row: JobRow): QueuedJob {
+  const { request, stdin: _stdin, env: _env, command: _command, entrypoint: _entrypoint, ...shape } = row.spec
+  const kept = { ...shape, env: {}, ...(request ? { request: { resource_limits: request.resource_limits } } : {}) }
+  return { state: row.state, spec: kept as JobSpec, createdAtMs: row.createdAtMs }
+}
+
+const PRIORITY = { high: 0, normal: 1, low: 2 } as const
+
+/** Priority, then age, then id. */
+export function compareRows(a: JobRow, b: JobRow): number {
+  return PRIORITY[a.spec.priority] - PRIORITY[b.spec.priority] || compareAge(a, b)
+}
+
+export function compareAge(a: JobRow, b: JobRow): number {
+  return a.createdAtMs - b.createdAtMs || (a.state.id < b.state.id ? -1 : Number(a.state.id > b.state.id))
+}
