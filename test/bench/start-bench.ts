@@ -65,9 +65,20 @@ interface Parts {
   readonly socketPath: string
 }
 
+/** Where one job's time went. */
+interface Way {
+  readonly firstByteMs: number
+  /** Submit, plan, claim: until the agent begins with the container. */
+  readonly beforeMs: number
+  /** What the engine took until the agent had the first byte. */
+  readonly engineMs: number
+  /** Through NATS and the relay to the client. */
+  readonly afterMs: number
+}
+
 interface Samples {
   readonly floorMs: number[]
-  readonly oursMs: number[]
+  readonly ours: Way[]
   readonly dockerRunMs: number[]
 }
 
@@ -78,14 +89,14 @@ async function measure(
 ): Promise<Samples> {
   const options = sameOptions(body)
   const hasDocker = (await tryCommand('docker', ['--version'])) !== undefined
-  const taken: Samples = { floorMs: [], oursMs: [], dockerRunMs: [] }
+  const taken: Samples = { floorMs: [], ours: [], dockerRunMs: [] }
   for (let index = -WARM_UPS; index < samples; index++) {
     const floorMs = await timeBareStart(engine, `dray-bench-${process.pid}-${index + WARM_UPS}`, options)
-    const oursMs = await timeOurs(client, body)
+    const ours = await timeOurs(client, body)
     const dockerRunMs = hasDocker ? await timeDockerRun(socketPath, image) : Number.NaN
     if (index < 0) continue
     taken.floorMs.push(floorMs)
-    taken.oursMs.push(oursMs)
+    taken.ours.push(ours)
     taken.dockerRunMs.push(dockerRunMs)
     if ((index + 1) % 10 === 0) say(`${index + 1} of ${samples} samples`)
   }
@@ -125,16 +136,23 @@ function sameOptions(body: SubmitBody): ContainerOptions {
   }).options
 }
 
-async function timeOurs(client: Client, body: SubmitBody): Promise<number> {
+async function timeOurs(client: Client, body: SubmitBody): Promise<Way> {
   const startedMs = performance.now()
+  const startedAtMs = performance.timeOrigin + startedMs
   const { id } = await client.submit(body)
-  let tookMs = Number.NaN
+  let way: Way | undefined
+  let beforeMs = Number.NaN
   for await (const frame of client.updates(id)) {
-    if (frame.type === 'log_update' && Number.isNaN(tookMs)) tookMs = performance.now() - startedMs
+    if (!('at' in frame) || way) continue
+    // One machine, one clock: `at` is when the agent had it.
+    const sinceMs = Date.parse(String(frame.at)) - startedAtMs
+    if (frame.type === 'job_update' && 'phase' in frame && frame.phase === 'creating') beforeMs = sinceMs
+    if (frame.type !== 'log_update') continue
+    const firstByteMs = performance.now() - startedMs
+    way = { firstByteMs, beforeMs, engineMs: sinceMs - beforeMs, afterMs: firstByteMs - sinceMs }
   }
-  if (Number.isNaN(tookMs))
-    throw new Error(`Job ${id} printed nothing: ${JSON.stringify((await client.show(id)).error)}`)
-  return tookMs
+  if (!way) throw new Error(`Job ${id} printed nothing: ${JSON.stringify((await client.show(id)).error)}`)
+  return way
 }
 
 function timeDockerRun(socketPath: string, image: string): Promise<number> {
@@ -149,12 +167,18 @@ function timeDockerRun(socketPath: string, image: string): Promise<number> {
   })
 }
 
-function report({ floorMs, oursMs, dockerRunMs }: Samples, json: boolean, say: (text: string) => void): void {
+function report({ floorMs, ours: ways, dockerRunMs }: Samples, json: boolean, say: (text: string) => void): void {
+  const oursMs = ways.map(({ firstByteMs }) => firstByteMs)
   const overheadMs = oursMs.map((ours, index) => ours - (floorMs[index] ?? Number.NaN))
   const [floor, ours, overhead, dockerRun] = [floorMs, oursMs, overheadMs, dockerRunMs].map(quantilesOf)
   if (!floor || !ours || !overhead || !dockerRun) return
   say(
     `floor ${floor.p50} / ${floor.p99} ms, ours ${ours.p50} / ${ours.p99} ms, overhead ${overhead.p50} / ${overhead.p99} ms (p50 / p99)`,
+  )
+  const part = (pick: (way: Way) => number): string => `${quantilesOf(ways.map(pick)).p50} ms`
+  say(
+    `ours p50: ${part((way) => way.beforeMs)} until the container is begun, ${part((way) => way.engineMs)} in the engine, ` +
+      `${part((way) => way.afterMs)} to the client`,
   )
   say(`docker run ${dockerRun.p50} / ${dockerRun.p99} ms`)
   const ratio = Math.round((ours.p50 / dockerRun.p50) * 1000) / 1000
