@@ -14,6 +14,7 @@ import {
 import { backoffMs } from '../shared/backoff.ts'
 import type { AttemptKey } from '../shared/subjects.ts'
 import { pause } from './engine/pause.ts'
+import { createPost, type HttpAnswer, type Post } from './http-post.ts'
 
 export type Answer<T> =
   | { readonly kind: 'ok'; readonly value: T }
@@ -49,8 +50,14 @@ const TIMEOUT_MS = 10_000
 const SLOW_TIMEOUT_MS = 20_000
 
 export function createControlPlane(options: ControlPlaneOptions): ControlPlane {
+  const send = createPost(options.url)
   const post = <T>(path: string, body: unknown, signal: AbortSignal, timeoutMs = TIMEOUT_MS): Promise<Answer<T>> =>
-    call<T>(options, path, body, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]), signal)
+    call<T>(options, send, {
+      path,
+      body,
+      bounded: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+      own: signal,
+    })
   const jobPath = ({ tenant, job }: AttemptKey, verb: string): string =>
     `/v1/agents/self/jobs/${encodeURIComponent(tenant)}/${encodeURIComponent(job)}/${verb}`
   return {
@@ -77,27 +84,27 @@ export async function untilAnswered<T>(ask: () => Promise<Answer<T>>, signal: Ab
   }
 }
 
+interface Call {
+  readonly path: string
+  readonly body: unknown
+  /** The caller's signal, and the call's own deadline. */
+  readonly bounded: AbortSignal
+  readonly own: AbortSignal
+}
+
 async function call<T>(
   options: ControlPlaneOptions,
-  path: string,
-  body: unknown,
-  bounded: AbortSignal,
-  own: AbortSignal,
+  send: Post,
+  { path, body, bounded, own }: Call,
 ): Promise<Answer<T>> {
   const key = options.key()
+  const headers = {
+    'content-type': 'application/json',
+    [SESSION_HEADER]: options.session,
+    ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+  }
   try {
-    const response = await fetch(`${options.url}${path}`, {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        [SESSION_HEADER]: options.session,
-        ...(key === null ? {} : { authorization: `Bearer ${key}` }),
-      },
-      body: JSON.stringify(body),
-      redirect: 'error',
-      signal: bounded,
-    })
-    return await answerOf<T>(response)
+    return answerOf<T>(await send(path, headers, JSON.stringify(body), bounded))
   } catch (error) {
     own.throwIfAborted()
     if (error instanceof ControlPlaneAway) throw error
@@ -105,15 +112,15 @@ async function call<T>(
   }
 }
 
-async function answerOf<T>(response: Response): Promise<Answer<T>> {
-  const text = await response.text()
-  if (response.ok) return { kind: 'ok', value: (text === '' ? {} : JSON.parse(text)) as T }
+function answerOf<T>({ status, text }: HttpAnswer): Answer<T> {
+  if (status >= 200 && status < 300) return { kind: 'ok', value: (text === '' ? {} : JSON.parse(text)) as T }
   const { code, detail } = problemIn(text)
-  if (response.status >= 500 || response.status === 429 || response.status === 408)
-    throw new ControlPlaneAway(`The control plane answered ${response.status} (${code}).`)
-  if (response.status === 409 && code === 'superseded') return { kind: 'superseded' }
-  if (response.status === 409 && code === 'fenced') return { kind: 'fenced' }
-  return { kind: 'refused', status: response.status, code, detail }
+  // Whoever redirects is not the control plane, or not yet.
+  if (status >= 500 || status === 429 || status === 408 || (status >= 300 && status < 400))
+    throw new ControlPlaneAway(`The control plane answered ${status} (${code}).`)
+  if (status === 409 && code === 'superseded') return { kind: 'superseded' }
+  if (status === 409 && code === 'fenced') return { kind: 'fenced' }
+  return { kind: 'refused', status, code, detail }
 }
 
 function problemIn(text: string): { code: string; detail: string } {

@@ -61,7 +61,6 @@ async function runOnce(core: CoreContext): Promise<boolean> {
       made.assignments.find(({ job }) => job.state.id === after.id && job.state.tenant === after.tenant)?.job.spec
         .image ?? null
     core.bus.publishRun(assignment.agent, { tenant: after.tenant, job: after.id, attempt: assignment.attempt, image })
-    core.hint({ tenant: after.tenant, job: after.id })
   }
   const lostSome = winners.length < made.assignments.length
   return lostSome || (winners.length > 0 && view.queued.length >= QUEUE_LIMIT)
