@@ -56,6 +56,8 @@ export type JobEvent =
   | { readonly type: 'expired' }
   | { readonly type: 'lost'; readonly attempt: number }
   | { readonly type: 'unsatisfiable'; readonly why: string }
+  /** A backup became the database: `skipped` attempt numbers may have been used after it was made. */
+  | { readonly type: 'restored'; readonly skipped: number }
 
 export type Refusal =
   | 'terminal'
@@ -114,6 +116,8 @@ export function transition(job: JobState, event: JobEvent): TransitionResult {
       return end(job, 'error', { error: jobError('unsatisfiable', event.why), exit: neverRan('lost') })
     case 'lost':
       return lost(job, event.attempt)
+    case 'restored':
+      return restored(job, event.skipped)
   }
 }
 
@@ -258,6 +262,15 @@ function lost(job: JobState, attempt: number): TransitionResult {
   if (job.cancel) return end(job, 'cancelled', { exit })
   const { agent } = job.assignment
   return fail(job, jobError('agent_lost', `Agent "${agent}" went silent while it held attempt ${attempt}.`), exit, null)
+}
+
+/**
+ * What was claimed goes on where its agent still holds it. What was only assigned may have been claimed since the backup,
+ * so it waits again, for a number that nobody has used.
+ */
+function restored(job: JobState, skipped: number): TransitionResult {
+  const attempt = job.attempt + skipped
+  return move(job, job.phase === 'assigned' ? { phase: 'queued', assignment: null, attempt } : { attempt })
 }
 
 /** A failed attempt: queued again where the job's policy says so, else the end. */

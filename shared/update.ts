@@ -83,7 +83,8 @@ const NEVER_RAN: Exit = { code: null, oom_killed: false, reason: 'lost' }
 /** The terminal update of an ended job. */
 export function terminalUpdateOf(record: JobRecord): TerminalUpdate {
   const { state } = record
-  const last = record.attempts.find(({ attempt }) => attempt === state.attempt)
+  // Not the one that `state.attempt` names: after a restore the number is beyond the last that ran.
+  const last = record.attempts.at(-1)
   const finishedMs = record.finishedAtMs ?? record.createdAtMs
   const startedMs = last?.startedAtMs ?? null
   const endedMs = last?.finishedAtMs ?? finishedMs

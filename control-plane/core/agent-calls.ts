@@ -7,10 +7,11 @@ import { AGENT_PROTOCOL } from '../../shared/agent-protocol.ts'
 import { AppError } from '../../shared/errors.ts'
 import { newId, newSecret, sha256Hex } from '../../shared/ids.ts'
 import type { JobRecord, JobState } from '../../shared/job.ts'
-import { applyEvent, type Applied } from './apply-event.ts'
+import { applyEvent, type Applied, type Step } from './apply-event.ts'
 import type { AgentCall } from './core.ts'
 import type { CoreContext } from './deps.ts'
 import type { JobKey } from './ports.ts'
+import { takeOver } from './take-over.ts'
 
 /** A result that is larger travels as an update and is named by its seq; the slack covers how agents count it. */
 const MAX_RESULT_CHARACTERS = 300_000
@@ -121,38 +122,39 @@ function grantOf(core: CoreContext, record: JobRecord, state: JobState, resume: 
 
 export async function finish(core: CoreContext, call: AgentCall, key: JobKey, body: FinishBody): Promise<void> {
   requireCurrent(call)
-  const { agent, session } = call
+  const { agent } = call
   if (JSON.stringify(body.result ?? null).length > MAX_RESULT_CHARACTERS)
     throw new AppError(
       'bad_request',
       `Cannot finish job "${key.job}": its result is larger than 256 KiB. Name the update that holds it: {"$update": seq}.`,
     )
+  const step = finishedStep(call, body)
+  let applied = await applyEvent(core, key, step)
+  // This is the agent's newest process, and the row names an older one.
+  const isRestored = applied.kind === 'refused' && applied.refusal === 'superseded'
+  if (isRestored && (await takeOver(core, call, key, { attempt: body.attempt, beat: agent.beat })))
+    applied = await applyEvent(core, key, step)
+  if (applied.kind === 'applied' || (applied.kind === 'refused' && applied.refusal === 'duplicate')) return
+  throw refused(applied, 'finish', key, body.attempt)
+}
+
+function finishedStep({ agent, session }: AgentCall, body: FinishBody): Step {
   const error = body.error ?? null
-  const applied = await applyEvent(core, key, {
-    event: {
-      type: 'finished',
-      agent: agent.id,
-      session,
-      attempt: body.attempt,
-      exit: body.exit,
-      result: body.result,
-      error,
-      updates: body.updates,
-    },
+  const { attempt, exit, result, updates } = body
+  return {
+    event: { type: 'finished', agent: agent.id, session, attempt, exit, result, error, updates },
     attempt: {
-      attempt: body.attempt,
+      attempt,
       imageDigest: body.image_digest,
       startedAtMs: body.started_at === null ? null : Date.parse(body.started_at),
       finishedAtMs: Date.parse(body.finished_at),
-      updates: body.updates,
-      exit: body.exit,
+      updates,
+      exit,
       error,
     },
     guard: { kind: 'session', agent: agent.id, session },
     ...(error ? { reason: error.code } : {}),
-  })
-  if (applied.kind === 'applied' || (applied.kind === 'refused' && applied.refusal === 'duplicate')) return
-  throw refused(applied, 'finish', key, body.attempt)
+  }
 }
 
 export async function leave(core: CoreContext, call: AgentCall): Promise<void> {
@@ -160,6 +162,9 @@ export async function leave(core: CoreContext, call: AgentCall): Promise<void> {
 }
 
 function requireCurrent(call: AgentCall): void {
+  // A restored database knows no current process: whoever beats first is it, so ask again after the beat.
+  if (call.agent.session === '')
+    throw new AppError('unavailable', `Agent "${call.agent.id}" has not beaten since the database was restored.`)
   if (call.agent.session !== call.session) throw supersededError(call)
 }
 

@@ -10,6 +10,7 @@ import { applyEvent } from './apply-event.ts'
 import type { AgentCall } from './core.ts'
 import type { CoreContext } from './deps.ts'
 import type { JobKey } from './ports.ts'
+import { takeOver } from './take-over.ts'
 
 /** A JWT is made with the first beat of a process and then with every so many: far more often than it expires. */
 const BEATS_PER_JWT = 200
@@ -70,7 +71,7 @@ async function settle(
   if (!mine) return wanted
   const holds = held.get(keyOf(key.tenant, key.job, mine.attempt))
   if (mine.session === null) wanted.push({ ...key, attempt: mine.attempt, image: record.spec.image, want: 'run' })
-  else if (holds) wanted.push(await confirm(core, call, record, mine, holds))
+  else if (holds) wanted.push(await confirm(core, call, await followed(core, call, body, record, holds), holds))
   else await dropIfGone(core, call, body, key, record, mine)
   return wanted
 }
@@ -81,18 +82,30 @@ function isBeingPublished(record: JobRecord, held: HeldAttempt, agent: string): 
   return held.phase === 'finished' && row?.agent === agent && row.updates !== null
 }
 
+/** Of a restored backup the row may name an older process; a position tells that this one has its grant. */
+async function followed(
+  core: CoreContext,
+  call: AgentCall,
+  body: HeartbeatBody,
+  record: JobRecord,
+  { tenant, job, attempt, n }: HeldAttempt,
+): Promise<JobRecord> {
+  if (record.state.assignment?.session === call.session || n === 0) return record
+  return (await takeOver(core, call, { tenant, job }, { attempt, beat: body.beat })) ?? record
+}
+
 /** The row says that this agent has it, and it does: renew it, and take over how far it has come. */
 async function confirm(
   core: CoreContext,
   call: AgentCall,
   record: JobRecord,
-  mine: Assignment,
   holds: HeldAttempt,
 ): Promise<WantedAttempt> {
   const key = { tenant: record.state.tenant, job: record.state.id }
-  const { attempt } = mine
+  const { attempt } = holds
+  const mine = record.state.assignment
   const who = { agent: call.agent.id, session: call.session, attempt }
-  if (mine.session === call.session) {
+  if (mine?.session === call.session) {
     if (record.state.phase === 'reconnecting')
       await applyEvent(core, key, { event: { type: 'renewed', ...who } }, record)
     if (holds.phase !== 'finished' && holds.phase !== mine.heldPhase)

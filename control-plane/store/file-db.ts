@@ -75,7 +75,7 @@ function createFileCheck(path: string): () => void {
 }
 
 /** The file that libsql opens for this address: `file:dray.db`, `file:/var/dray.db`, `file:///var/dray.db`. */
-function pathOf(url: string): string {
+export function pathOf(url: string): string {
   const [path = ''] = url.replace(/^file:(\/\/(localhost)?(?=\/))?/, '').split(/[?#]/)
   return decodeURIComponent(path)
 }

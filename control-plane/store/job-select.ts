@@ -18,14 +18,15 @@ const ATTEMPTS = sql.raw(`(
 ) AS attempts`)
 
 // Held: listed by its agent's last beat, or claimed since: a job may begin and end between two beats, and its updates are
-// still on their way then. An agent that has been silent for longer than the job waits for it publishes nothing more: it
-// holds nothing, or the readers of an ended job would wait for ever for a machine that has burnt down.
+// still on their way then. After a restore nobody knows what an agent holds before its first beat. An agent that has been
+// silent for longer than the job waits for it publishes nothing more: it holds nothing, or the readers of an ended job
+// would wait for ever for a machine that has burnt down.
 const HELD_ATTEMPTS = sql`(
   SELECT json_group_array(a.attempt)
   FROM attempts a
   JOIN agents g ON g.id = a.agent AND g.lease_until + j.lost_after_ms > ${NOW}
   WHERE a.tenant = j.tenant AND a.job = j.id
-    AND ((g.session = a.session AND g.beat <= a.claim_beat) OR EXISTS (
+    AND (g.session = '' OR (g.session = a.session AND g.beat <= a.claim_beat) OR EXISTS (
       SELECT 1 FROM json_each(g.held) h
       WHERE h.value ->> 'tenant' = j.tenant AND h.value ->> 'job' = j.id AND h.value ->> 'attempt' = a.attempt))
 ) AS held_attempts`
