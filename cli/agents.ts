@@ -9,7 +9,7 @@ import { clientOf, printJson, say, type Cli } from './terminal/cli.ts'
 const actions = {
   cordon: 'give it no new work',
   uncordon: 'give it work again',
-  drain: 'no new work, and let it end when it is empty',
+  drain: 'no new work; what it runs goes on to its end',
 } as const
 
 export function command(cli: Cli): Command {

@@ -8,7 +8,7 @@ import { agentShape, emptyBody, idParam, listOf, pageQuery } from './schemas.ts'
 const ACTIONS = [
   { action: 'cordon', summary: 'Give an agent no new work' },
   { action: 'uncordon', summary: 'Give an agent work again; ends a drain too' },
-  { action: 'drain', summary: 'Give an agent no new work, and let it leave when its jobs have ended' },
+  { action: 'drain', summary: 'Give an agent no new work; its jobs go on to their ends' },
 ] as const
 
 export function agentRoutes(app: App, deps: HttpDeps): void {
