@@ -116,16 +116,6 @@ describe('transition()', () => {
     expect(refusal(after([assign(1, 'a2')]), claim())).toBe('wrong_agent')
   })
 
-  it('skips attempts at a restore: what was claimed goes on, what was assigned waits again, and no failure is counted', () => {
-    const restored: JobEvent = { type: 'restored', skipped: 1000 }
-    expect(after([restored])).toMatchObject({ phase: 'queued', attempt: 1000, failures: 0 })
-    expect(after([assign(), restored, assign(1001)])).toMatchObject({ phase: 'assigned', attempt: 1000 })
-    const held = after([assign(), claim(), restored])
-    expect(held).toMatchObject({ phase: 'pulling', attempt: 1001, failures: 0, assignment: { attempt: 1 } })
-    expect(after([finish(EXITED)], held)).toMatchObject({ status: 'completed', attempt: 1001 })
-    expect(refusal(after([assign(), claim(), finish(EXITED)]), restored)).toBe('terminal')
-  })
-
   it('never goes back to an earlier phase on a late report', () => {
     expect(refusal(after([assign(), claim(), report('running')]), report('creating'))).toBe('duplicate')
   })

@@ -1,7 +1,7 @@
-// skippedBefore(): a hole in the numbers of attempts is a gap to clients, and nothing else is.
+// A restore skips numbers of attempts: what that makes of a job, and that the hole is a gap to clients, and nothing else is.
 import { describe, expect, it } from 'vitest'
 import { skippedBefore } from '../../control-plane/core/skipped-attempts.ts'
-import { newJobState } from '../../shared/job-machine.ts'
+import { newJobState, transition, type JobEvent } from '../../shared/job-machine.ts'
 import { submitBodySchema } from '../../shared/job-spec.ts'
 import type { AttemptRecord, JobRecord, JobState } from '../../shared/job.ts'
 import { LAST_N, seqOf, terminalSeq } from '../../shared/position.ts'
@@ -56,5 +56,35 @@ describe('skippedBefore()', () => {
     const told = job([1], { ...ended, attempt: 1001, finishedBy: { agent: 'a1', attempt: 1 } })
     expect(skippedBefore(told, seqOf(2, 0), undefined)).toBeNull()
     expect(skippedBefore(job([1], { attempt: 1001 }), seqOf(2, 0), undefined)).toBeNull()
+  })
+})
+
+describe('transition() of restored', () => {
+  const after = (events: readonly JobEvent[]): JobState =>
+    events.reduce((state, event) => {
+      const next = transition(state, event)
+      if (!next.ok) throw new Error(`${event.type} was refused: ${next.refusal}`)
+      return next.job
+    }, job([], {}).state)
+  const restored: JobEvent = { type: 'restored', skipped: 1000 }
+  const assign: JobEvent = { type: 'assigned', agent: 'a1', attempt: 1, gpus: [] }
+  const by = { agent: 'a1', session: 's1', attempt: 1 }
+  const claim: JobEvent = { type: 'claimed', ...by, beat: 1, adopt: false }
+  const exit = { code: 0, oom_killed: false, reason: 'exited' } as const
+  const finish: JobEvent = { type: 'finished', ...by, exit, result: {}, error: null, updates: 1 }
+
+  it('skips numbers and counts no failure', () => {
+    expect(after([restored])).toMatchObject({ phase: 'queued', attempt: 1000, failures: 0 })
+  })
+
+  it('makes what was only assigned wait again, for a number that nobody has used', () => {
+    const next = { ...assign, attempt: 1001 } as JobEvent
+    expect(after([assign, restored, next])).toMatchObject({ phase: 'assigned', assignment: { attempt: 1001 } })
+  })
+
+  it('lets what was claimed go on, and end the job beyond all old cursors', () => {
+    expect(after([assign, claim, restored])).toMatchObject({ attempt: 1001, assignment: { attempt: 1 } })
+    expect(after([assign, claim, restored, finish])).toMatchObject({ status: 'completed', attempt: 1001 })
+    expect(transition(after([assign, claim, finish]), restored)).toMatchObject({ refusal: 'terminal' })
   })
 })
