@@ -43,6 +43,8 @@ export interface ControlPlaneOptions {
   readonly session: string
   /** The agent's key; joining works without. */
   readonly key: () => string | null
+  /** Another way to call than over HTTP. */
+  readonly post?: Post | undefined
 }
 
 const TIMEOUT_MS = 10_000
@@ -50,7 +52,7 @@ const TIMEOUT_MS = 10_000
 const SLOW_TIMEOUT_MS = 20_000
 
 export function createControlPlane(options: ControlPlaneOptions): ControlPlane {
-  const send = createPost(options.url)
+  const send = options.post ?? createPost(options.url)
   const post = <T>(path: string, body: unknown, signal: AbortSignal, timeoutMs = TIMEOUT_MS): Promise<Answer<T>> =>
     call<T>(options, send, {
       path,
