@@ -7,6 +7,7 @@ import { AppError } from '../../shared/errors.ts'
 import { createLink, type Link } from '../../shared/link.ts'
 import { hintSubject, runSubject, updateSubject, UPDATES_STREAM } from '../../shared/subjects.ts'
 import type { Bus, Log } from '../core/ports.ts'
+import type { StreamLedger } from '../core/stream-ledger.ts'
 import { readBatches } from './batch-reader.ts'
 import { createHints } from './hints.ts'
 import { dialNats, openManager, type Dial, type NatsTls } from './nats-dial.ts'
@@ -14,6 +15,7 @@ import { mintAgentJwt, type NatsIdentity } from './nats-identity.ts'
 import { revokeUser } from './revocation.ts'
 import { refuseServer } from './server-version.ts'
 import { parseBatch, resumeOf } from './stored-batch.ts'
+import { createStreamObserver } from './stream-observer.ts'
 import { keepUpdatesStream, type StreamKeeper, type StreamLimits } from './updates-stream.ts'
 
 export interface NatsBusOptions {
@@ -24,6 +26,8 @@ export interface NatsBusOptions {
   readonly tls?: NatsTls | undefined
   /** What agents dial, where it differs from what the control plane dials. */
   readonly agentUrls?: readonly string[] | undefined
+  /** Remembers the stream, so that a wiped one is noticed. */
+  readonly ledger?: StreamLedger | undefined
   /** Another way to connect than TCP. */
   readonly dial?: Dial | undefined
 }
@@ -41,7 +45,8 @@ export function createNatsBus(options: NatsBusOptions): Promise<Bus> {
     refuse: refuseServer,
     onError: (error) => log.warn('NATS reported an error', { error: String(error) }),
   })
-  const keeper = keepUpdatesStream(() => managerOf(link), options.stream)
+  const observer = options.ledger && createStreamObserver(options.ledger, log)
+  const keeper = keepUpdatesStream(() => managerOf(link), options.stream, observer)
   const hints = createHints(link)
   const onJunk = createJunkLog(log)
   const unwatch = link.watch({ up: () => keeper.check() })

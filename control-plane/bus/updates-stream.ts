@@ -8,6 +8,8 @@ import {
   type JetStreamManager,
 } from '@nats-io/jetstream'
 import { UPDATES_STREAM, UPDATES_SUBJECTS } from '../../shared/subjects.ts'
+import type { StreamSeen } from '../core/stream-ledger.ts'
+import type { StreamObserver } from './stream-observer.ts'
 
 export interface StreamLimits {
   readonly maxBytes: number
@@ -29,7 +31,11 @@ const STREAM_NOT_FOUND = 10_059
 const STREAM_NAME_IN_USE = 10_058
 
 /** `manager` gives null while NATS is away: there is nothing to look at then. */
-export function keepUpdatesStream(manager: () => Promise<JetStreamManager | null>, limits: StreamLimits): StreamKeeper {
+export function keepUpdatesStream(
+  manager: () => Promise<JetStreamManager | null>,
+  limits: StreamLimits,
+  observer?: StreamObserver,
+): StreamKeeper {
   let problem: string | null = null
   let running = false
   let again = false
@@ -42,6 +48,7 @@ export function keepUpdatesStream(manager: () => Promise<JetStreamManager | null
         const jsm = await manager()
         if (jsm) await ensureStream(jsm, limits)
         problem = null
+        if (jsm) observer?.look(() => seenOf(jsm))
       } catch (error) {
         problem = `stream ${UPDATES_STREAM}: ${error instanceof Error ? error.message : String(error)}`
       }
@@ -61,6 +68,11 @@ export function keepUpdatesStream(manager: () => Promise<JetStreamManager | null
       clearInterval(timer)
     },
   }
+}
+
+async function seenOf(jsm: JetStreamManager): Promise<StreamSeen> {
+  const { created, state } = await jsm.streams.info(UPDATES_STREAM)
+  return { created, lastSeq: state.last_seq }
 }
 
 async function ensureStream(jsm: JetStreamManager, limits: StreamLimits): Promise<void> {

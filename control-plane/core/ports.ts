@@ -184,6 +184,10 @@ export interface Metrics {
   readonly jobsByPhase: Readonly<Record<string, number>>
   readonly agentsByState: Readonly<Record<string, number>>
   readonly oldestUnclaimedMs: number
+  /** Which life of the database it is: a restore begins the next. */
+  readonly databaseIncarnation: number
+  /** How often the stream of updates was found wiped or put back. */
+  readonly updatesStreamChanges: number
 }
 
 /**

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { createCore } from '../core/create-core.ts'
 import type { Core } from '../core/core.ts'
 import type { Bus, JobStore, Log } from '../core/ports.ts'
+import type { StreamLedger } from '../core/stream-ledger.ts'
 import type { Relay } from '../core/relay.ts'
 import { createRelay } from '../core/relay-hub.ts'
 import { loadOrCreateIdentity } from '../bus/identity-file.ts'
@@ -42,7 +43,7 @@ export async function startControlPlane(config: ControlPlaneConfig, options: Sta
   const store = started.adopt(await openStore(config, log), (it) => it.close())
   const token = await ensureAdminKey({ store, clock, stateDir: config.stateDir, adminToken: config.adminToken })
   if (token !== null) options.onFirstAdminKey?.(token)
-  const bus = started.adopt(await openBus(config, log), (it) => it.close())
+  const bus = started.adopt(await openBus(config, store, log), (it) => it.close())
   const coreConfig = { ...config.core, natsCa: await readOptional(config.nats.caFile) }
   const core: Core = started.adopt(createCore({ store, bus, clock, log, config: coreConfig }), (it) => it.close())
   const relay: Relay = started.adopt(createRelay({ store, bus, clock, log }), (it) => it.close())
@@ -67,16 +68,17 @@ async function readOptional(path: string | undefined): Promise<string | undefine
   return path === undefined ? undefined : readFile(path, 'utf8')
 }
 
-function openStore({ databaseUrl, databaseToken }: ControlPlaneConfig, log: Log): Promise<JobStore> {
+function openStore({ databaseUrl, databaseToken }: ControlPlaneConfig, log: Log): Promise<JobStore & StreamLedger> {
   return createLibsqlStore({ url: databaseUrl, authToken: databaseToken, log })
 }
 
-async function openBus({ nats }: ControlPlaneConfig, log: Log): Promise<Bus> {
+async function openBus({ nats }: ControlPlaneConfig, ledger: StreamLedger, log: Log): Promise<Bus> {
   return createNatsBus({
     urls: nats.urls,
     agentUrls: nats.agentUrls,
     identity: await loadOrCreateIdentity(nats.identityFile),
     tls: nats.caFile === undefined ? undefined : { caFile: nats.caFile },
+    ledger,
     stream: { maxBytes: nats.maxBytes, maxAgeSeconds: nats.maxAgeSeconds },
     log,
   })

@@ -33,6 +33,12 @@ export function createRequestMetrics(): RequestMetrics {
         ...gauge('dray_oldest_unclaimed_seconds', 'Age of the oldest assignment that no agent has claimed.', [
           ['', core.oldestUnclaimedMs / 1000],
         ]),
+        ...gauge('dray_database_incarnation', 'Which life of the database it is: a restore begins the next.', [
+          ['', core.databaseIncarnation],
+        ]),
+        '# HELP dray_updates_stream_incarnation_changes_total How often the stream of updates was found wiped or put back.',
+        '# TYPE dray_updates_stream_incarnation_changes_total counter',
+        `dray_updates_stream_incarnation_changes_total ${core.updatesStreamChanges}`,
         ...gauge('dray_relay_clients', 'Clients that follow a job on this instance.', [['', relayClients]]),
         '# HELP dray_http_request_duration_seconds Time until the response began.',
         '# TYPE dray_http_request_duration_seconds summary',

@@ -1,6 +1,7 @@
-// The port `JobStore` over any `Db`: every method is one call of read or write, so one round trip.
+// The ports `JobStore` and `StreamLedger` over any `Db`: every method is one call of read or write, so one round trip.
 import { sql } from 'drizzle-orm'
 import type { JobStore } from '../core/ports.ts'
+import type { StreamLedger } from '../core/stream-ledger.ts'
 import { agentByKeyHash, deleteAgent, joinAgent, leaveAgent, listAgents, readAgent, setAgentFlags } from './agents.ts'
 import { recordBeat } from './beats.ts'
 import type { Db } from './db.ts'
@@ -10,9 +11,10 @@ import { commitPlan, readScheduleView } from './jobs-plan.ts'
 import { jobsOnAgent, listJobs, queuePosition, readJob, readTransitions } from './jobs-read.ts'
 import { createJoinToken, createKey, deleteKey, hasKeys, keyByHash, listKeys } from './keys.ts'
 import { readMetrics } from './metrics.ts'
+import { lastStream, noteStream } from './streams.ts'
 import { beginSweep } from './sweep.ts'
 
-export function createJobStore(db: Db): JobStore {
+export function createJobStore(db: Db): JobStore & StreamLedger {
   return {
     createJob: (job) => createJob(db, job),
     readJob: (key) => readJob(db, key),
@@ -41,6 +43,9 @@ export function createJobStore(db: Db): JobStore {
     deleteKey: (id) => deleteKey(db, id),
     hasKeys: () => hasKeys(db),
     createJoinToken: (token, hash) => createJoinToken(db, token, hash),
+
+    lastStream: () => lastStream(db),
+    noteStream: (before, now) => noteStream(db, before, now),
 
     metrics: () => readMetrics(db),
     async ping() {

@@ -2,6 +2,7 @@
 // (`libsql:`, `http:`, `https:`). Over HTTP nothing is migrated here: `dray control-plane migrate` does that once, and
 // many instances start often. workerd takes job-store.ts and remote-db.ts alone, which need nothing of Node.
 import type { JobStore, Log } from '../core/ports.ts'
+import type { StreamLedger } from '../core/stream-ledger.ts'
 import { openFileDb } from './file-db.ts'
 import { createJobStore } from './job-store.ts'
 import { openRemoteDb } from './remote-db.ts'
@@ -13,7 +14,7 @@ export interface LibsqlStoreOptions {
 }
 
 /** Throws AppError `unavailable` when a file cannot be opened; a server that is away is noticed by the first call. */
-export async function createLibsqlStore({ url, authToken, log }: LibsqlStoreOptions): Promise<JobStore> {
+export async function createLibsqlStore({ url, authToken, log }: LibsqlStoreOptions): Promise<JobStore & StreamLedger> {
   if (url.startsWith('file:')) {
     const db = await openFileDb(url)
     log.info('the database is open', { url })

@@ -6,12 +6,13 @@ import type { Metrics } from '../core/ports.ts'
 import { NOW, type Db, type Row } from './db.ts'
 
 export async function readMetrics(db: Db): Promise<Metrics> {
-  const [phases, states, unclaimed] = await db.read([
+  const [phases, states, unclaimed, lives] = await db.read([
     sql`SELECT phase AS name, COUNT(*) AS count FROM jobs WHERE phase <> 'finished' GROUP BY 1`,
     sql`SELECT CASE WHEN lease_until <= ${NOW} THEN 'lost' WHEN draining + leaving <> 0 THEN 'draining'
         WHEN cordoned <> 0 THEN 'cordoned' ELSE 'ready' END AS name, COUNT(*) AS count
       FROM agents GROUP BY 1`,
     sql`SELECT COALESCE(MAX(${NOW} - phase_since), 0) AS age FROM jobs WHERE phase = 'assigned' AND phase <> 'finished'`,
+    sql`SELECT number, (SELECT changes FROM updates_stream WHERE id = 1) AS changes FROM incarnation WHERE id = 1`,
   ])
   return {
     jobsByPhase: counts(
@@ -20,6 +21,8 @@ export async function readMetrics(db: Db): Promise<Metrics> {
     ),
     agentsByState: counts(['ready', 'cordoned', 'draining', 'lost'], states),
     oldestUnclaimedMs: Math.max(0, Number(unclaimed?.[0]?.['age'] ?? 0)),
+    databaseIncarnation: Number(lives?.[0]?.['number'] ?? 0),
+    updatesStreamChanges: Number(lives?.[0]?.['changes'] ?? 0),
   }
 }
 

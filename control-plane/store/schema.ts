@@ -176,6 +176,13 @@ export const sweep = sqliteTable('sweep', {
   watching_since: integer().notNull(),
 })
 
+export const updatesStream = sqliteTable('updates_stream', {
+  id: integer().primaryKey(),
+  created: text().notNull(),
+  last_seq: integer().notNull(),
+  changes: integer().notNull(),
+})
+
 export const incarnation = sqliteTable('incarnation', {
   id: integer().primaryKey(),
   number: integer().notNull(),

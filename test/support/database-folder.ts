@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { JobStore } from '../../control-plane/core/ports.ts'
+import type { StreamLedger } from '../../control-plane/core/stream-ledger.ts'
 import { createLibsqlStore } from '../../control-plane/store/libsql-store.ts'
 import { eventually } from './eventually.ts'
 import { manageProcess, type ManagedProcess } from './managed-process.ts'
@@ -15,7 +16,7 @@ export interface DatabaseFolder {
   readonly dir: string
   inside(name: string): string
   urlOf(name: string): string
-  open(name: string): Promise<JobStore>
+  open(name: string): Promise<JobStore & StreamLedger>
   /** A process that has the database open, as a control plane has. */
   hold(name: string): Promise<ManagedProcess>
   remove(): Promise<void>
