@@ -198,5 +198,11 @@ export function metrics({ tables, now }: StoreContext): Metrics {
     ['ready', 'cordoned', 'draining', 'lost'].map((name) => [name, states.filter((state) => state === name).length]),
   )
   const waits = rows.filter(({ state }) => state.phase === 'assigned').map((row) => now() - row.phaseSinceMs)
-  return { jobsByPhase, agentsByState, oldestUnclaimedMs: Math.max(0, ...waits) }
+  return {
+    jobsByPhase,
+    agentsByState,
+    oldestUnclaimedMs: Math.max(0, ...waits),
+    databaseIncarnation: 1,
+    updatesStreamChanges: 0,
+  }
 }

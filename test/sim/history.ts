@@ -1,0 +1,129 @@
+// What really happened, as only the world can know it: each commit in the database, each message in the stream, each
+// container, each frame that reached a client. The checkers read nothing else. Beside it a running hash of it all: the same
+// seed must give the same one.
+import type { JobState, TransitionRecord } from '../../shared/job.ts'
+
+export interface JobStory {
+  readonly id: string
+  /** By the answer to its submit. */
+  accepted: boolean
+  readonly steps: Step[]
+  state: JobState | null
+}
+
+export interface Step extends TransitionRecord {
+  readonly place: number
+  readonly before: JobState
+  readonly after: JobState
+}
+
+/** One update in one message, whether or not the stream still has it. */
+export interface StoredUpdate {
+  readonly place: number
+  readonly attempt: number
+  readonly n: number
+  readonly session: string
+  readonly text: string
+}
+
+export interface ContainerStory {
+  readonly host: string
+  readonly agent: string
+  readonly job: string
+  readonly attempt: number
+  readonly gpus: readonly string[]
+  startedMs: number | null
+  startedPlace: number
+  endedMs: number | null
+  removedMs: number | null
+  /** What it printed so far. */
+  printed: number
+}
+
+/** A client's reading from one cursor on. */
+export interface Reading {
+  readonly client: string
+  readonly job: string
+  readonly after: number
+  readonly frames: ReadFrame[]
+  /** It reached the terminal update; else its reader left. */
+  isWhole: boolean
+  error: string | null
+}
+
+export interface ReadFrame {
+  readonly kind: 'update' | 'gap' | 'terminal'
+  readonly from: number
+  readonly seq: number
+  readonly text: string
+}
+
+export interface Violation {
+  readonly check: Check
+  readonly what: string
+}
+
+/** Where a violation is counted in the report. */
+export type Check = 'lost' | 'doubled' | 'gaps' | 'stale_accepted' | 'orphans' | 'other'
+
+export interface History {
+  readonly jobs: Map<string, JobStory>
+  readonly stored: Map<string, StoredUpdate[]>
+  readonly containers: ContainerStory[]
+  readonly readings: Reading[]
+  readonly violations: Violation[]
+  /** When the stream lost messages that it had acknowledged. */
+  readonly streamLossesMs: number[]
+  /** When agents could not beat, for whatever reason of their own side: until null, still. */
+  readonly troubles: { readonly agent: string; readonly fromMs: number; toMs: number | null; readonly what: string }[]
+  job(id: string): JobStory
+  storedOf(job: string): StoredUpdate[]
+  /** The next place in the order of everything. */
+  place(): number
+  violated(check: Check, what: string): void
+  trace(kind: string, ...values: readonly (string | number)[]): void
+  readonly hash: number
+}
+
+export function createHistory(nowMs: () => number, onTrace?: (line: string) => void): History {
+  let place = 0
+  let hash = 0x811c9dc5
+  const mix = (text: string): void => {
+    for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193)
+  }
+  const jobs = new Map<string, JobStory>()
+  const stored = new Map<string, StoredUpdate[]>()
+  const violations: Violation[] = []
+  return {
+    jobs,
+    stored,
+    containers: [],
+    readings: [],
+    violations,
+    streamLossesMs: [],
+    troubles: [],
+    job(id) {
+      const known = jobs.get(id) ?? { id, accepted: false, steps: [], state: null }
+      jobs.set(id, known)
+      return known
+    },
+    storedOf(job) {
+      const known = stored.get(job) ?? []
+      stored.set(job, known)
+      return known
+    },
+    place: () => (place += 1),
+    violated(check, what) {
+      violations.push({ check, what: `${Math.round(nowMs())} ms: ${what}` })
+    },
+    trace(kind, ...values) {
+      mix(kind)
+      mix(String(Math.round(nowMs() * 1000)))
+      for (const value of values) mix(String(value))
+      onTrace?.(`${nowMs().toFixed(1).padStart(10)}  ${kind.padEnd(10)} ${values.join(' ')}`)
+    },
+    get hash() {
+      return hash >>> 0
+    },
+  }
+}

@@ -1,0 +1,33 @@
+// Where a planted bug may sit: around the ports and the parts, never inside of them. Without one everything is as it is.
+import type { Core } from '../../control-plane/core/core.ts'
+import type { Bus, JobStore } from '../../control-plane/core/ports.ts'
+import type { Relay } from '../../control-plane/core/relay.ts'
+import type { ControlPlane as AgentCalls } from '../../runner-agent/control-plane-client.ts'
+import type { Engine } from '../../runner-agent/engine/engine-client.ts'
+import type { AgentConnection } from '../../runner-agent/nats-connection.ts'
+import type { Frame } from '../../shared/update.ts'
+import type { Loop } from './loop.ts'
+
+export interface Hooks {
+  readonly store: (store: JobStore, loop: Loop) => JobStore
+  readonly bus: (bus: Bus) => Bus
+  readonly core: (core: Core, store: JobStore) => Core
+  readonly relay: (relay: Relay) => Relay
+  readonly calls: (calls: AgentCalls) => AgentCalls
+  readonly engine: (engine: Engine) => Engine
+  readonly connection: (connection: AgentConnection) => AgentConnection
+  readonly bootSeconds: (read: () => number) => () => number
+  readonly frames: (frames: AsyncGenerator<Frame, void, void>) => AsyncGenerator<Frame, void, void>
+}
+
+export const NO_HOOKS: Hooks = {
+  store: (it) => it,
+  bus: (it) => it,
+  core: (it) => it,
+  relay: (it) => it,
+  calls: (it) => it,
+  engine: (it) => it,
+  connection: (it) => it,
+  bootSeconds: (it) => it,
+  frames: (it) => it,
+}

@@ -1,0 +1,52 @@
+// What stands between an agent's calls and a control plane's core in place of http/: the routes of the agent, JSON both
+// ways, problem documents, and for authentication the agent's id as its bearer key.
+import { claimBodySchema, SESSION_HEADER, type FinishBody, type HeartbeatBody } from '../../shared/agent-protocol.ts'
+import { AppError, problemOf } from '../../shared/errors.ts'
+import type { HttpAnswer, Post } from '../../runner-agent/http-post.ts'
+import type { ControlPlane } from './control-plane.ts'
+import type { Network } from './network.ts'
+import type { Prng } from './prng.ts'
+import { before } from './sim-bus.ts'
+
+interface Request {
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+/** A balancer in front of all control planes: it may pick one that is dead. */
+export function createHttpDoor(net: Network, random: Prng, planes: readonly ControlPlane[]): Post {
+  return (path, headers, body, signal) => {
+    const plane = random.pick(planes)
+    return before(
+      signal,
+      net.call(plane.proc, () => answer(plane, { path, headers, body })),
+    )
+  }
+}
+
+async function answer(plane: ControlPlane, request: Request): Promise<HttpAnswer> {
+  plane.core.tick()
+  try {
+    const value = await serve(plane, request)
+    return { status: 200, text: JSON.stringify(value ?? {}) }
+  } catch (error) {
+    const known = error instanceof AppError ? error : new AppError('internal', String(error), { cause: error })
+    const problem = problemOf(known, 'request')
+    return { status: problem.status, text: JSON.stringify(problem) }
+  }
+}
+
+async function serve({ core, store }: ControlPlane, { path, headers, body: text }: Request): Promise<unknown> {
+  const id = (headers['authorization'] ?? '').replace('Bearer ', '')
+  const agent = await store.readAgent(id)
+  if (!agent) throw new AppError('unauthenticated', 'The key is not known.')
+  const call = { agent, session: headers[SESSION_HEADER] ?? '' }
+  const body: unknown = JSON.parse(text)
+  if (path.endsWith('/heartbeat')) return core.heartbeat(call, body as HeartbeatBody)
+  if (path.endsWith('/leave')) return core.leave(call)
+  const [, tenant = '', job = '', verb] = /\/jobs\/([^/]+)\/([^/]+)\/(claim|finish)$/.exec(path) ?? []
+  if (verb === 'claim') return core.claim(call, { tenant, job }, claimBodySchema.parse(body))
+  if (verb === 'finish') return core.finish(call, { tenant, job }, body as FinishBody)
+  throw new AppError('not_found', path)
+}

@@ -1,0 +1,127 @@
+// The stream UPDATES as JetStream keeps it: one sequence for all subjects, the last message of each, and publishes that
+// name the last sequence that they expect. It can be wiped, rolled back to an earlier moment, lose its oldest messages or
+// its consumers. Messages are handed to consumers in the order of the stream.
+import { endOf, lastNIn, parseBatch, resumeOf } from '../../control-plane/bus/stored-batch.ts'
+import type { StoredBatch } from '../../control-plane/core/ports.ts'
+import type { Resume } from '../../shared/agent-protocol.ts'
+import type { History } from './history.ts'
+
+export interface Consumer {
+  readonly subject: string
+  /** Called with each message, in order; null when the consumer is gone. */
+  readonly onMessage: (stored: StoredBatch | null) => void
+}
+
+export type PublishAnswer = { readonly seq: number } | { readonly error: { err_code: number; description: string } }
+
+export interface NatsServer {
+  /** Null: nobody answers, because there is no stream. */
+  publish(subject: string, body: Uint8Array, expected: number | null): PublishAnswer | null
+  lastOf(subject: string): Resume
+  firstSeq(subject: string): number | null
+  lastSeq(subject: string): number
+  /** From the message that holds n = `fromN`, or the next one after it. */
+  consume(consumer: Consumer, fromN: number): () => void
+  readonly consumers: number
+  readonly messages: number
+  /** Everything is gone; there is no stream until `create`. */
+  wipe(): void
+  create(): void
+  /** The last `count` messages were never there. */
+  rollBack(count: number): void
+  /** The first `count` messages of the whole stream leave it. */
+  evict(count: number): void
+  loseConsumers(): void
+}
+
+const CONFLICT = { err_code: 10_071, description: 'wrong last sequence' }
+
+export function createNatsServer(history: History): NatsServer {
+  const subjects = new Map<string, StoredBatch[]>()
+  const consumers = new Set<Consumer>()
+  let lastSeq = 0
+  let exists = true
+  const listOf = (subject: string): StoredBatch[] => subjects.get(subject) ?? []
+  const keepOnly = (isKept: (stored: StoredBatch) => boolean): void => {
+    for (const [subject, list] of subjects) subjects.set(subject, list.filter(isKept))
+  }
+  const loseConsumers = (): void => {
+    const gone = [...consumers]
+    consumers.clear()
+    for (const consumer of gone) consumer.onMessage(null)
+  }
+  return {
+    publish(subject, body, expected) {
+      if (!exists) return null
+      const list = listOf(subject)
+      if (expected !== null && expected !== (list.at(-1)?.streamSeq ?? 0)) return { error: CONFLICT }
+      const batch = parseBatch(body)
+      if (!batch) throw new Error(`An agent published junk on ${subject}`)
+      lastSeq += 1
+      const stored = { streamSeq: lastSeq, batch, sizeBytes: body.length }
+      list.push(stored)
+      subjects.set(subject, list)
+      record(history, subject, stored)
+      for (const consumer of consumers) if (consumer.subject === subject) consumer.onMessage(stored)
+      return { seq: lastSeq }
+    },
+    lastOf(subject) {
+      const last = listOf(subject).at(-1)
+      return resumeOf(last?.batch ?? null, last?.streamSeq ?? 0)
+    },
+    firstSeq(subject) {
+      const first = listOf(subject)[0]
+      if (!first) return null
+      // As bus/nats-bus.ts has it: its true first message has left the stream.
+      return first.batch.n > 1 ? 1 : first.streamSeq
+    },
+    lastSeq: (subject) => listOf(subject).at(-1)?.streamSeq ?? 0,
+    consume(consumer, fromN) {
+      consumers.add(consumer)
+      for (const stored of listOf(consumer.subject)) if (lastNIn(stored.batch) >= fromN) consumer.onMessage(stored)
+      return () => void consumers.delete(consumer)
+    },
+    get consumers() {
+      return consumers.size
+    },
+    get messages() {
+      return lastSeq
+    },
+    wipe() {
+      subjects.clear()
+      lastSeq = 0
+      exists = false
+      loseConsumers()
+    },
+    create() {
+      exists = true
+    },
+    rollBack(count) {
+      lastSeq = Math.max(0, lastSeq - count)
+      keepOnly(({ streamSeq }) => streamSeq <= lastSeq)
+      loseConsumers()
+    },
+    evict(count) {
+      const seqs = [...subjects.values()].flat().map(({ streamSeq }) => streamSeq)
+      const border = seqs.toSorted((a, b) => a - b)[count - 1] ?? 0
+      keepOnly(({ streamSeq }) => streamSeq > border)
+    },
+    loseConsumers,
+  }
+}
+
+function record(history: History, subject: string, { batch, streamSeq }: StoredBatch): void {
+  const [, , , job = '', attempt = ''] = subject.split('.')
+  const list = history.storedOf(job)
+  const place = history.place()
+  for (const [index, update] of batch.updates.entries()) {
+    const text = textOf(update)
+    list.push({ place, attempt: Number(attempt), n: batch.n + index, session: batch.session, text })
+  }
+  history.trace('stored', job, attempt, batch.n, endOf(batch), streamSeq)
+}
+
+/** What of an update tells it from any other: a line's text, or the phase of one of the agent's own. */
+export function textOf(update: Readonly<Record<string, unknown>>): string {
+  return String(update['content'] ?? `${String(update['type'])}:${String(update['phase'] ?? update['status'] ?? '')}`)
+}

@@ -1,0 +1,129 @@
+// AbortController and AbortSignal for the simulation: the part that our code uses, without Node's weak references and
+// event objects. A composite signal listens to its sources only while somebody listens to it, and a time-out sets a timer
+// only then, so a call that is over leaves nothing behind.
+
+type Listener = () => void
+
+interface Entry {
+  readonly listener: Listener
+}
+
+export interface AbortTimers {
+  now(): number
+  set(ms: number, callback: () => void): object
+  clear(timer: object): void
+}
+
+let timers: AbortTimers
+
+/** Made once: they carry no stack that anybody reads. */
+const ABORTED = new DOMException('This operation was aborted', 'AbortError')
+const TIMED_OUT = new DOMException('The operation was aborted due to timeout', 'TimeoutError')
+
+export function useAbortTimers(given: AbortTimers): void {
+  timers = given
+}
+
+export class SimAbortSignal {
+  #aborted = false
+  #reason: unknown = undefined
+  #entries: Entry[] = []
+  /** Composites that are listened to: told after our own listeners. */
+  #dependents = new Set<SimAbortSignal>()
+  #sources: readonly SimAbortSignal[] = []
+  #deadlineMs: number | null = null
+  #timer: object | null = null
+
+  static any(signals: readonly SimAbortSignal[]): SimAbortSignal {
+    const made = new SimAbortSignal()
+    const aborted = signals.find((signal) => signal.aborted)
+    if (aborted) made.fire(aborted.reason)
+    else made.#sources = signals
+    return made
+  }
+
+  static timeout(ms: number): SimAbortSignal {
+    const made = new SimAbortSignal()
+    made.#deadlineMs = timers.now() + ms
+    return made
+  }
+
+  static abort(reason?: unknown): SimAbortSignal {
+    const made = new SimAbortSignal()
+    made.fire(reason ?? ABORTED)
+    return made
+  }
+
+  get aborted(): boolean {
+    if (this.#aborted) return true
+    if (this.#deadlineMs !== null && timers.now() >= this.#deadlineMs) this.fire(TIMED_OUT)
+    const source = this.#sources.find((one) => one.aborted)
+    if (source && !this.#aborted) this.fire(source.reason)
+    return this.#aborted
+  }
+
+  get reason(): unknown {
+    return this.aborted ? this.#reason : undefined
+  }
+
+  throwIfAborted(): void {
+    if (this.aborted) throw this.#reason
+  }
+
+  addEventListener(_type: string, listener: Listener): void {
+    if (this.#aborted || this.#entries.some((entry) => entry.listener === listener)) return
+    this.#entries.push({ listener })
+    this.#listen()
+  }
+
+  removeEventListener(_type: string, listener: Listener): void {
+    const at = this.#entries.findIndex((entry) => entry.listener === listener)
+    if (at >= 0) this.#entries.splice(at, 1)
+    this.#rest()
+  }
+
+  fire(reason: unknown): void {
+    if (this.#aborted) return
+    this.#aborted = true
+    this.#reason = reason
+    // One that is taken away by an earlier one is not called.
+    for (const entry of [...this.#entries]) if (this.#entries.includes(entry)) entry.listener()
+    const dependents = this.#dependents
+    this.#entries = []
+    this.#dependents = new Set()
+    this.#rest()
+    this.#sources = []
+    for (const dependent of dependents) dependent.fire(reason)
+  }
+
+  #isWatched(): boolean {
+    return this.#entries.length > 0 || this.#dependents.size > 0
+  }
+
+  #listen(): void {
+    for (const source of this.#sources) {
+      source.#dependents.add(this)
+      source.#listen()
+    }
+    if (this.#deadlineMs !== null && this.#timer === null)
+      this.#timer = timers.set(this.#deadlineMs - timers.now(), () => this.fire(TIMED_OUT))
+  }
+
+  #rest(): void {
+    if (this.#isWatched()) return
+    for (const source of this.#sources) {
+      source.#dependents.delete(this)
+      source.#rest()
+    }
+    if (this.#timer !== null) timers.clear(this.#timer)
+    this.#timer = null
+  }
+}
+
+export class SimAbortController {
+  readonly signal = new SimAbortSignal()
+
+  abort(reason?: unknown): void {
+    this.signal.fire(reason ?? ABORTED)
+  }
+}

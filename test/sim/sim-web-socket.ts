@@ -1,0 +1,121 @@
+// The WebSocket of the real client, connected to the real relay of some control plane over the simulated network. Messages
+// of one connection keep their order; a blocked way swallows them from then on, and the client notices by its own idle
+// time; a dead server is noticed at once.
+import { parseCursor } from '../../shared/position.ts'
+import type { ControlPlane } from './control-plane.ts'
+import type { Loop, Proc } from './loop.ts'
+import type { Network } from './network.ts'
+import type { Prng } from './prng.ts'
+
+export interface SocketWorld {
+  readonly loop: Loop
+  readonly net: Network
+  readonly random: Prng
+  readonly planes: readonly ControlPlane[]
+  /** Each message on the wire, with the cursor that its connection began at. */
+  readonly onWire: (connection: object, job: string, after: number, text: string) => void
+}
+
+type Listener = (event: never) => void
+
+/** A class as `WebSocketOptions` of the client wants it, for one process's client. */
+export function createSimWebSocket(world: SocketWorld, client: Proc): typeof globalThis.WebSocket {
+  class SimWebSocket {
+    readonly #listeners = new Map<string, Set<Listener>>()
+    #isClosed = false
+    #hangUp = (): void => undefined
+
+    constructor(url: string) {
+      const { pathname, searchParams } = new URL(url)
+      const job = pathname.split('/').at(-2) ?? ''
+      const after = parseCursor(searchParams.get('after') ?? '0') ?? 0
+      this.#dial(world.random.pick(world.planes), job, after)
+    }
+
+    #dial(plane: ControlPlane, job: string, after: number): void {
+      const { loop, net } = world
+      const { proc: server } = plane
+      let isBroken = false
+      let lastMs = 0
+      let unsentBytes = 0
+      const deliver = (run: () => void, sizeBytes = 0): void => {
+        if (isBroken || !client.alive) return
+        if (!net.isOpen(server.host, client.host)) {
+          isBroken = true
+          return
+        }
+        unsentBytes += sizeBytes
+        lastMs = Math.max(lastMs + 0.001, loop.nowMs + net.latencyMs())
+        loop.at(client, lastMs - loop.nowMs, () => {
+          unsentBytes -= sizeBytes
+          if (!this.#isClosed) run()
+        })
+      }
+      const onServerDeath = (): void => deliver(() => this.#closed(1006, ''))
+      const hangUpServer = (): void => {
+        server.onDeath.delete(onServerDeath)
+      }
+      if (!server.alive) {
+        loop.at(client, net.latencyMs(), () => this.#closed(1006, ''))
+        return
+      }
+      server.onDeath.add(onServerDeath)
+      const accept = (): void => {
+        if (this.#isClosed) return
+        deliver(() => this.#emit('open', {}))
+        const detach = plane.relay.attach(
+          { tenant: 'default', job },
+          {
+            after,
+            stateFrames: true,
+            sink: {
+              send: (batch) => {
+                const text = batch.text()
+                deliver(() => {
+                  world.onWire(this, job, after, text)
+                  this.#emit('message', { data: text })
+                }, text.length)
+              },
+              bufferedBytes: () => unsentBytes,
+              close(code, reason) {
+                hangUpServer()
+                deliver(() => closed(code, reason))
+              },
+            },
+          },
+        )
+        this.#hangUp = () => {
+          hangUpServer()
+          // Said by a close frame, or noticed by the keep-alive.
+          if (!net.send(client, server, detach)) loop.at(server, 30_000, detach)
+        }
+        client.onDeath.add(() => loop.at(server, 1, detach))
+      }
+      const closed = (code: number, reason: string): void => this.#closed(code, reason)
+      net.send(client, server, accept)
+    }
+
+    addEventListener(type: string, listener: Listener): void {
+      const listeners = this.#listeners.get(type) ?? new Set()
+      this.#listeners.set(type, listeners)
+      listeners.add(listener)
+    }
+
+    close(): void {
+      if (this.#isClosed) return
+      this.#isClosed = true
+      this.#hangUp()
+    }
+
+    #closed(code: number, reason: string): void {
+      if (this.#isClosed) return
+      this.#isClosed = true
+      this.#emit('close', { code, reason })
+    }
+
+    #emit(type: string, event: object): void {
+      for (const listener of this.#listeners.get(type) ?? []) listener(event as never)
+    }
+  }
+  return SimWebSocket as unknown as typeof globalThis.WebSocket
+}

@@ -1,0 +1,151 @@
+// Everything that one schedule consists of, and how it is put together: a database, NATS, two control planes, the machines
+// with their agents, the clients.
+import type { AgentLog } from '../../runner-agent/agent-log.ts'
+import type { Capacity } from '../../shared/agent-protocol.ts'
+import type { Agent, AgentWorld } from './agent.ts'
+import type { ClientWorld } from './client.ts'
+import type { ControlPlane, ControlPlaneWorld } from './control-plane.ts'
+import { watchWire } from './check-wire.ts'
+import { createHistory, type History } from './history.ts'
+import type { Hooks } from './hooks.ts'
+import { createHttpDoor } from './http-door.ts'
+import { createHost, createLoop, createProc, type Host, type Loop, type Proc } from './loop.ts'
+import { createMachine } from './machine.ts'
+import { createNatsLinks } from './nats-links.ts'
+import { createNatsServer } from './nats-server.ts'
+import { createNetwork, type Network } from './network.ts'
+import type { Plan } from './plan.ts'
+import { createPrng, type Prng } from './prng.ts'
+import { createCoreSubjects, type Nats } from './sim-bus.ts'
+import { createSimStore, type SimStore } from './sim-store.ts'
+import { linkStore, NO_TROUBLES, type StoreTroubles } from './store-link.ts'
+import { EPOCH_MS } from './virtual-globals.ts'
+
+export interface World {
+  readonly plan: Plan
+  readonly loop: Loop
+  readonly random: Prng
+  readonly root: Proc
+  readonly net: Network
+  readonly nats: Nats
+  readonly database: SimStore
+  readonly troubles: StoreTroubles
+  readonly history: History
+  readonly planes: ControlPlane[]
+  readonly agents: Agent[]
+  readonly clients: Proc[]
+  readonly planeWorld: ControlPlaneWorld
+  readonly agentWorld: AgentWorld
+  readonly clientWorld: ClientWorld
+}
+
+export interface WorldOptions {
+  readonly hooks: Hooks
+  readonly strict: boolean
+  /** Each event of the history, and what the parts log: for reading one schedule. */
+  readonly onTrace?: ((line: string) => void) | undefined
+}
+
+const GIB = 2 ** 30
+
+export function createWorld(plan: Plan, { hooks, strict, onTrace }: WorldOptions): World {
+  const root = createProc('world', createHost('world'))
+  const loop = createLoop({
+    root,
+    strict,
+    onError: (error, proc) => history.violated('other', `${proc.name} threw: ${describe(error)}`),
+  })
+  const history = createHistory(() => loop.nowMs, onTrace)
+  const random = createPrng(plan.seed + 0x5eed)
+  const net = createNetwork(loop, random)
+  const natsHost = createHost('nats')
+  const links = createNatsLinks(loop, random, net, createProc('nats', natsHost))
+  const nats = { loop, random, net, links, server: createNatsServer(history), core: createCoreSubjects() }
+  const troubles = { ...NO_TROUBLES }
+  const database = createSimStore({
+    now: () => EPOCH_MS + Math.floor(loop.nowMs),
+    onChange(row, before, transition) {
+      const { id } = row.state
+      const story = history.job(id)
+      story.steps.push({ ...transition, place: history.place(), before, after: row.state })
+      story.state = row.state
+      history.trace('commit', id, transition.rev, transition.event, transition.phase, transition.reason ?? '')
+    },
+  })
+  const databaseProc = createProc('database', createHost('database'))
+  const store = (): ReturnType<typeof linkStore> =>
+    linkStore(database.store, { loop, random, database: databaseProc, troubles })
+  const log = onTrace && tracingLog(history, loop)
+  const planeWorld = { loop, nats, linkStore: store, hooks, log }
+  const planes: ControlPlane[] = []
+  const agents = Array.from({ length: plan.agents }, (_, index) => createAgent(loop, history, database, index))
+  return {
+    plan,
+    loop,
+    random,
+    root,
+    net,
+    nats,
+    database,
+    troubles,
+    history,
+    planes,
+    agents,
+    clients: Array.from({ length: plan.clients }, (_, index) =>
+      createProc(`client${index}`, createHost(`client${index}`)),
+    ),
+    planeWorld,
+    agentWorld: { loop, nats, history, hooks, post: createHttpDoor(net, random, planes), log },
+    clientWorld: { loop, net, random, history, hooks, planes, onWire: watchWire(history) },
+  }
+}
+
+const GPUS = [
+  { id: '0', uuid: 'GPU-0' },
+  { id: '1', uuid: 'GPU-1' },
+]
+
+/** A machine that has joined long ago: its row is in the database, and nothing runs on it. */
+function createAgent(loop: Loop, history: History, { tables }: SimStore, index: number): Agent {
+  const id = `agent${index}`
+  const machine = createMachine(loop, history, createHost(`machine${index}`), wallOf(loop))
+  const capacity: Capacity = { cpus: 2, memory: 2 * GIB, gpus: [...GPUS], defaults: { memory: GIB / 4, cpus: 1 } }
+  const record = {
+    id,
+    name: id,
+    pool: 'default',
+    labels: {},
+    nkey: id,
+    version: '1',
+    protocol: 1,
+    capacity,
+    posture: { degraded: [] },
+    cordoned: false,
+    draining: false,
+    bootId: machine.bootId,
+    session: 'none',
+    beat: 0,
+    held: [],
+    lastSeenAtMs: null,
+    joinedAtMs: index,
+  }
+  tables.agents.set(id, { record, keyHash: id, leaving: false, leaseMs: 0, leaseUntilMs: 0, sessions: new Set() })
+  return { id, machine, capacity, runs: new Set(), started: 0 }
+}
+
+function wallOf(loop: Loop): (host: Host) => number {
+  return (host) => EPOCH_MS + Math.floor(loop.nowMs) + host.wallOffsetMs
+}
+
+/** What the parts log becomes a part of the trace. */
+function tracingLog(history: History, loop: Loop): AgentLog {
+  const line =
+    (level: string) =>
+    (message: string, fields: Readonly<Record<string, unknown>> = {}): void =>
+      history.trace(level, loop.current.name, message, JSON.stringify(fields))
+  return { info: line('info'), warn: line('warn'), error: line('error') }
+}
+
+export function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}
