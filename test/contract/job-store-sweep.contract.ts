@@ -30,7 +30,7 @@ export function sweepContract(current: () => StoreUnderTest): void {
   it('lists what an agent held when its lease runs out, and nothing of one that beats', async () => {
     const { store } = current()
     await watch(store)
-    const [silent, alive] = [await liveAgent(store, 80), await liveAgent(store)]
+    const [silent, alive] = [await liveAgent(store, 500), await liveAgent(store)]
     const lost = await runOn(store, silent)
     await runOn(store, alive)
     expect(idsOf((await store.beginSweep({ termMs: TERM_MS, limit: 50 })).lapsed)).toEqual([])
