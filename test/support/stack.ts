@@ -36,6 +36,8 @@ export interface Stack {
   readonly controlPlane: ManagedProcess
   readonly agents: readonly ManagedProcess[]
   startControlPlane(): Promise<void>
+  /** One more on the same database and NATS, on a port of its own; ends with the stack. */
+  addControlPlane(): Promise<{ readonly client: Client; readonly process: ManagedProcess }>
   /** Joins and waits until it is ready. */
   startAgent(options: AgentOptions): Promise<ManagedProcess>
   close(): Promise<void>
@@ -50,27 +52,37 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const client = createClient({ url, token })
   const identityFile = path.join(dir, 'identity.json')
   await writeFile(identityFile, JSON.stringify(nats.identity), { mode: 0o600 })
-  const controlPlane = manageProcess({
-    name: 'control plane',
-    command: process.execPath,
-    args: [path.join(ROOT, 'control-plane/entry/node.ts')],
-    env: {
-      PATH: process.env['PATH'] ?? '',
-      DRAY_HOST: '127.0.0.1',
-      DRAY_PORT: String(port),
-      DRAY_STATE_DIR: dir,
-      DRAY_DATABASE_URL: `file:${path.join(dir, 'dray.db')}`,
-      DRAY_NATS_URLS: nats.url,
-      DRAY_NATS_IDENTITY_FILE: identityFile,
-      DRAY_ADMIN_TOKEN: token,
-      // Below what the test's nats-server may store.
-      DRAY_UPDATES_MAX_BYTES: '400m',
-      DRAY_LOG_LEVEL: 'warn',
-      ...options.controlPlaneEnv,
-    },
-  })
+  const controlPlaneOn = (at: number): ManagedProcess =>
+    manageProcess({
+      name: 'control plane',
+      command: process.execPath,
+      args: [path.join(ROOT, 'control-plane/entry/node.ts')],
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        DRAY_HOST: '127.0.0.1',
+        DRAY_PORT: String(at),
+        DRAY_STATE_DIR: dir,
+        DRAY_DATABASE_URL: `file:${path.join(dir, 'dray.db')}`,
+        DRAY_NATS_URLS: nats.url,
+        DRAY_NATS_IDENTITY_FILE: identityFile,
+        DRAY_ADMIN_TOKEN: token,
+        // Below what the test's nats-server may store.
+        DRAY_UPDATES_MAX_BYTES: '400m',
+        DRAY_LOG_LEVEL: 'warn',
+        ...options.controlPlaneEnv,
+      },
+    })
+  const controlPlane = controlPlaneOn(port)
+  const others: ManagedProcess[] = []
   const agents: ManagedProcess[] = []
-  const outputs = (): string => [controlPlane, ...agents].map((child) => child.output()).join('\n')
+  const outputs = (): string => [controlPlane, ...others, ...agents].map((child) => child.output()).join('\n')
+  const ready = async (at: string): Promise<void> => {
+    const answers = async (): Promise<boolean> =>
+      (await fetch(`${at}/readyz`, { signal: AbortSignal.timeout(1_000) })).ok
+    await eventually(answers, { deadlineMs: 15_000, what: 'the control plane is ready' }).catch((error: unknown) => {
+      throw new Error(outputs(), { cause: error })
+    })
+  }
 
   const stack: Stack = {
     url,
@@ -82,11 +94,15 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     agents,
     async startControlPlane() {
       controlPlane.start()
-      const ready = async (): Promise<boolean> =>
-        (await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(1_000) })).ok
-      await eventually(ready, { deadlineMs: 15_000, what: 'the control plane is ready' }).catch((error: unknown) => {
-        throw new Error(outputs(), { cause: error })
-      })
+      await ready(url)
+    },
+    async addControlPlane() {
+      const at = await freePort()
+      const other = controlPlaneOn(at)
+      others.push(other)
+      other.start()
+      await ready(`http://127.0.0.1:${at}`)
+      return { client: createClient({ url: `http://127.0.0.1:${at}`, token }), process: other }
     },
     async startAgent(agent) {
       const child = manageProcess({
@@ -115,7 +131,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     async close() {
       // SIGTERM, not SIGKILL: a container is removed only after its last updates are stored, just after its job's end.
       await Promise.all(agents.map((child) => child.stop('SIGTERM')))
-      await controlPlane.stop()
+      await Promise.all([controlPlane, ...others].map((child) => child.stop()))
       await nats[Symbol.asyncDispose]()
       await rm(dir, { recursive: true, force: true })
     },
