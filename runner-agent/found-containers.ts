@@ -12,6 +12,8 @@ export interface FoundContainer {
   /** Of the machine's boot that it was made in. */
   readonly bootId: string
   readonly lostAfterSeconds: number
+  /** Updates of its attempt before it; null where an older agent made it. */
+  readonly updatesBefore: number | null
 }
 
 export async function findContainers(engine: Engine, agentId: string, signal: AbortSignal): Promise<FoundContainer[]> {
@@ -20,7 +22,9 @@ export async function findContainers(engine: Engine, agentId: string, signal: Ab
     const key = attemptOfLabels(labels)
     if (!key) continue
     const lostAfterSeconds = Number(labels[LABEL.lostAfter]) || 600
-    found.push({ id, key, state, bootId: labels[LABEL.boot] ?? '', lostAfterSeconds })
+    const updates = labels[LABEL.updates]
+    const updatesBefore = updates === undefined ? null : Number(updates)
+    found.push({ id, key, state, bootId: labels[LABEL.boot] ?? '', lostAfterSeconds, updatesBefore })
   }
   return found
 }

@@ -195,8 +195,13 @@ function createContext(
     announceRunning() {
       if (announced) return
       announced = true
-      // Of a container that was found running the stored updates say so already.
-      const told = found !== undefined && state.containerId === found.id && grant.resume.n > 0
+      const adopted = found !== undefined && state.containerId === found.id ? found : null
+      const before = adopted?.updatesBefore ?? 0
+      // Each update has the number that the process before gave it, which may have finished the job by them. What that
+      // one said and never stored stands in its place as often as it was said.
+      while (adopted && state.lastN < before && job.announce(ownUpdate(key.job, 'creating', { agent: deps.agentId })));
+      // Of a container that was found running the stored updates may say so already.
+      const told = adopted !== null && grant.resume.n > before
       if (!told) job.announce(ownUpdate(key.job, 'running', { agent: deps.agentId }))
       job.setPhase('running')
     },

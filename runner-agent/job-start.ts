@@ -66,7 +66,7 @@ export async function startContainer(job: JobContext, image: EnsuredImage): Prom
   const place = await deps.starts.acquire(control.anyStop)
   try {
     // By its id: the tag may move between here and the creation.
-    const origin = { agentId: deps.agentId, bootId: deps.bootId, key, imageId: image.id }
+    const origin = { agentId: deps.agentId, bootId: deps.bootId, key, imageId: image.id, updates: job.lastN }
     const plan = planContainer(grant, deps.policy, origin)
     const id = await createOnce(job, plan)
     return await startCreated(job, id, image.digest)

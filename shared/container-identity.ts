@@ -14,6 +14,7 @@ export const LABEL = {
   image: 'dray.image',
   secrets: 'dray.secrets',
   lostAfter: 'dray.lost-after',
+  updates: 'dray.updates',
 } as const
 
 const MAX_NAME = 120

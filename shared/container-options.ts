@@ -72,6 +72,8 @@ export interface ContainerOrigin {
   readonly key: AttemptKey
   /** What the image's name stands for on this machine. */
   readonly imageId: string
+  /** How many updates the attempt has said before it: where a process that reads it anew begins to count. */
+  readonly updates: number
 }
 
 export interface ContainerPlan {
@@ -198,6 +200,7 @@ function labelsOf(grant: Grant, policy: ContainerPolicy, origin: ContainerOrigin
     [LABEL.image]: imageOf(grant.spec, policy),
     // A process that finds the container while the control plane is away has to know how long it may live.
     [LABEL.lostAfter]: String(grant.lost_after_seconds),
+    [LABEL.updates]: String(origin.updates),
     // Names only: on adoption their values are read back from the container, so that they can be redacted.
     [LABEL.secrets]: Object.keys(grant.secrets).toSorted().join(','),
   }

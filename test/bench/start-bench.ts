@@ -132,6 +132,7 @@ function sameOptions(body: SubmitBody): ContainerOptions {
     agentId: 'bench',
     bootId: 'bench',
     imageId: '',
+    updates: 0,
     key: { tenant: 'bench', job: 'bench', attempt: 1 },
   }).options
 }

@@ -128,6 +128,25 @@ describe('a restart of the agent', () => {
 })
 
 describe('a restart of the agent while NATS is away', () => {
+  test('counts as the process before it did, when nothing of the job was stored', async () => {
+    const { controlPlane, nats } = fixture
+    await nats.kill()
+    const grant = { resume: { n: 0, stdout_lines: 0, stderr_lines: 0, subject_seq: 0, session: null } }
+    const job = controlPlane.submit('untold', fixture.sh('echo line 0; echo line 1'), { wake: false, grant })
+    expect(await fixture.finished(job)).toMatchObject({ exit: { code: 0 }, updates: 4 })
+    await fixture.agent.close()
+    await fixture.startAgent()
+    await nats.start()
+    const updates = await controlPlane.updates('untold', 4)
+    expect(updates.map(({ n, phase, content }) => [n, phase ?? content])).toEqual([
+      [1, 'creating'],
+      [2, 'running'],
+      [3, 'line 0'],
+      [4, 'line 1'],
+    ])
+    await fixture.gone()
+  })
+
   test('publishes later what a finished job still had to say', async () => {
     const { controlPlane, nats } = fixture
     const job = controlPlane.submit('late', fixture.sh('echo line 0; sleep 1; echo line 1; echo line 2'))

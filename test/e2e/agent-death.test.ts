@@ -59,6 +59,19 @@ describe('an agent', () => {
     ])
   }, 60_000)
 
+  it('killed when its job had finished and nothing of it was stored: the next process says what was told, no gap', async () => {
+    await stack.nats.kill()
+    const { id } = await stack.client.submit(shell(image, 'for i in $(seq 1 50); do echo $i; done'))
+    await eventually(async () => expect((await stack.client.show(id)).status).toBe('completed'), { deadlineMs: 20_000 })
+    await stack.agents[0]?.stop('SIGKILL')
+    await stack.nats.start()
+    stack.agents[0]?.start()
+    const { updates, gaps } = await follow(stack.client, id)
+    expect(gaps).toEqual([])
+    assertContiguous(updates)
+    expect(updates.filter((update) => update['stream'] === 'stdout')).toHaveLength(50)
+  }, 60_000)
+
   it('frozen for longer than its lease comes back with the same attempt', async () => {
     const { id } = await stack.client.submit(shell(image, 'for i in $(seq 1 150); do echo $i; sleep 0.1; done'))
     const watching = follow(stack.client, id)

@@ -21,6 +21,7 @@ const ORIGIN = {
   agentId: 'agt_1',
   bootId: 'boot1',
   imageId: 'sha256:abc',
+  updates: 2,
   key: { tenant: 'default', job: 'job1', attempt: 2 },
 }
 
