@@ -22,7 +22,8 @@ export async function adoptContainer(job: JobContext, found: FoundContainer): Pr
   job.announceRunning()
   const output = watchOutput(job, found.id, {})
   output.started()
-  return { id: found.id, imageDigest: await digestOf(job, Image), output, otherBoot: found.bootId !== deps.bootId }
+  const otherBoot = found.bootId !== deps.bootId
+  return { id: found.id, imageDigest: await digestOf(job, Image), output, otherBoot, adopted: true }
 }
 
 async function digestOf(job: JobContext, image: string): Promise<string> {

@@ -1,7 +1,8 @@
 // A running container to its end: stop it when it should end, count its time, read its output, ask Docker how it ended,
 // and say what that means. Works the same for a container that was just started and for one that was found.
-import { outcomeOf, type ContainerEnd, type Outcome } from '../shared/outcome.ts'
+import { outcomeOf, type ContainerEnd, type KillReason, type Outcome } from '../shared/outcome.ts'
 import { effectiveLimits } from '../shared/job-spec.ts'
+import { earlierKill } from './earlier-kill.ts'
 import type { ContainerInspection } from './engine/engine-client.ts'
 import { isEngineError } from './engine/engine-error.ts'
 import { retryEngine } from './engine-retry.ts'
@@ -49,8 +50,12 @@ export async function followContainer(job: JobContext, running: RunningContainer
     exited.abort()
     const [last] = await Promise.all([inspectIfThere(job, running.id), output.counted.catch(goneOrThrow)])
     const found = exit && !running.otherBoot ? last : null
-    const end = endOf(job, found, exit?.uninterrupted ?? true, await stopper)
     const { timeoutSeconds, memory: memoryBytes } = limits
+    const own = endOf(job, found, exit?.uninterrupted ?? true, await stopper)
+    const end =
+      running.adopted && found && own.killedBy === null
+        ? { ...own, killedBy: killedBefore(job, found, own.code, await stopSignal, timeoutSeconds) }
+        : own
     const outcome = outcomeOf(
       end,
       output.story,
@@ -99,6 +104,20 @@ function endOf(
   // It had ended by itself before our first signal reached it: then it is not our kill.
   const ours = sentAtMs !== null && !(Date.parse(FinishedAt) < sentAtMs)
   return { code, oomKilled, killedBy: ours ? job.control.reason : null, ...(ours && signal ? { signal } : {}) }
+}
+
+function killedBefore(
+  { control, grant }: JobContext,
+  { State: { StartedAt: startedAt, FinishedAt: finishedAt } }: ContainerInspection,
+  code: number | null,
+  stopSignal: string,
+  timeoutSeconds: number | null,
+): KillReason | null {
+  if (code === null) return null
+  return earlierKill(
+    { code, startedAt, finishedAt, stopSignal },
+    { timeoutSeconds, cancelRequested: grant.cancel_requested || control.reason === 'cancelled', own: control.reason },
+  )
 }
 
 /** By somebody else: what its state says then may be the removal's kill. */

@@ -23,6 +23,8 @@ export interface RunningContainer {
   readonly output: JobOutput
   /** Made before the machine was last started: it was killed with it, whatever code it shows. */
   readonly otherBoot: boolean
+  /** Started by an earlier process, which may also have stopped it. */
+  readonly adopted: boolean
 }
 
 /** An image that was looked for before the grant said which one it is. */
@@ -110,7 +112,7 @@ async function startCreated(job: JobContext, id: string, imageDigest: string): P
     await retryEngine(() => engine.startContainer(id, control.letGo), control.letGo)
     job.announceRunning()
     output.started()
-    return { id, imageDigest, output, otherBoot: false }
+    return { id, imageDigest, output, otherBoot: false, adopted: false }
   } catch (error) {
     await output?.close()
     // A process that goes leaves it to the next one, which starts it afresh if it never ran.

@@ -127,6 +127,26 @@ describe('a restart of the agent', () => {
   })
 })
 
+describe('a restart of the agent between its kill of a container and the word about it', () => {
+  test.each([
+    ['time-out', { timeout_seconds: 1 }, 'run', { exit: { reason: 'timeout' }, error: { code: 'timeout' } }],
+    ['cancel', {}, 'cancel', { exit: { reason: 'cancelled' } }],
+  ] as const)('says that it was our %s, not a failure of the program', async (name, spec, want, end) => {
+    const { controlPlane } = fixture
+    const job = controlPlane.submit(`killed-${name}`, { ...fixture.sh('sleep 60'), ...spec })
+    await controlPlane.updates(`killed-${name}`, 2)
+    controlPlane.away.add('finish')
+    job.want = want
+    const exited = async () => (await fixture.containers()).some(({ state }) => state === 'exited')
+    await eventually(exited, { deadlineMs: 10_000 })
+    await fixture.agent.close()
+    controlPlane.away.clear()
+    await fixture.startAgent()
+    expect(await fixture.finished(job)).toMatchObject(end)
+    await fixture.gone()
+  })
+})
+
 describe('a restart of the agent while NATS is away', () => {
   test('counts as the process before it did, when nothing of the job was stored', async () => {
     const { controlPlane, nats } = fixture

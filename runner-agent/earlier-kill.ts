@@ -1,0 +1,35 @@
+// Whose kill ended a container that the process before this one held: it may have sent the signal and died before it said
+// so. What is left of it is the exit code of a signal, the times that Docker keeps, and what the job's limits and the
+// control plane say now; that is enough to tell our own kill from a program's failure. Pure.
+//
+// A stop for want of a renewal cannot be told any more: by then the control plane has given the attempt up itself.
+import { constants } from 'node:os'
+import type { KillReason } from '../shared/outcome.ts'
+
+export interface EarlierEnd {
+  readonly code: number
+  /** As Docker stamps them. */
+  readonly startedAt: string
+  readonly finishedAt: string
+  readonly stopSignal: string
+}
+
+export interface KillReasons {
+  readonly timeoutSeconds: number | null
+  readonly cancelRequested: boolean
+  /** What this process itself wants it stopped for, by reading it anew. */
+  readonly own: KillReason | null
+}
+
+export function earlierKill(end: EarlierEnd, { timeoutSeconds, cancelRequested, own }: KillReasons): KillReason | null {
+  if (end.code !== codeOf('SIGKILL') && end.code !== codeOf(end.stopSignal)) return null
+  if (own === 'output_limit') return own
+  const ranMs = Date.parse(end.finishedAt) - Date.parse(end.startedAt)
+  // No program is killed by chance just then; a cancel that came later changes nothing of it.
+  if (timeoutSeconds !== null && ranMs >= timeoutSeconds * 1000) return 'timeout'
+  return cancelRequested ? 'cancelled' : null
+}
+
+function codeOf(signal: string): number {
+  return 128 + (constants.signals[signal as NodeJS.Signals] ?? 0)
+}
