@@ -1,6 +1,7 @@
 // What really happened, as only the world can know it: each commit in the database, each message in the stream, each
 // container, each frame that reached a client. The checkers read nothing else. Beside it a running hash of it all: the same
 // seed must give the same one.
+import type { JobEvent } from '../../shared/job-machine.ts'
 import type { JobState, TransitionRecord } from '../../shared/job.ts'
 
 export interface JobStory {
@@ -13,6 +14,9 @@ export interface JobStory {
 
 export interface Step extends TransitionRecord {
   readonly place: number
+  /** In the world's time. */
+  readonly ms: number
+  readonly cause: JobEvent
   readonly before: JobState
   readonly after: JobState
 }

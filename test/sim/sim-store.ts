@@ -2,10 +2,9 @@
 // (test/contract/sim-store.test.ts). It answers at once and never fails; store-link.ts puts a database that is away,
 // slow, or fails before or after its commit in between.
 import type { Change, JobStore } from '../../control-plane/core/ports.ts'
-import type { JobState, TransitionRecord } from '../../shared/job.ts'
 import * as fleet from './store-fleet.ts'
 import * as jobs from './store-jobs.ts'
-import { agentOf, emptyTables, recordOf, rowOf, type JobRow, type StoreContext, type Tables } from './store-tables.ts'
+import { agentOf, emptyTables, recordOf, rowOf, type StoreContext, type Tables } from './store-tables.ts'
 
 export interface SimStore {
   readonly store: JobStore
@@ -15,7 +14,7 @@ export interface SimStore {
 export interface SimStoreOptions {
   readonly now: () => number
   /** Each change of a job, in the moment of its commit. */
-  readonly onChange?: (row: JobRow, before: JobState, transition: TransitionRecord) => void
+  readonly onChange?: StoreContext['onChange']
 }
 
 export function createSimStore({ now, onChange = () => undefined }: SimStoreOptions): SimStore {

@@ -95,7 +95,7 @@ function applyChange(context: StoreContext, change: Change): boolean {
   stampTimes(row, change, atMs)
   changeAttempts(row, change, atMs)
   row.state = after
-  context.onChange(row, before, transition)
+  context.onChange(row, change, transition)
   return true
 }
 

@@ -1,6 +1,13 @@
 // The tables of the simulated database, as control-plane/store keeps them, and how records are read out of them. Rows
 // are objects that only the store's own files change; what leaves the store is made anew or never changes.
-import type { AgentRecord, JobKey, JoinTokenRecord, KeyRecord, QueuedJob } from '../../control-plane/core/ports.ts'
+import type {
+  AgentRecord,
+  Change,
+  JobKey,
+  JoinTokenRecord,
+  KeyRecord,
+  QueuedJob,
+} from '../../control-plane/core/ports.ts'
 import type { HeldAttempt } from '../../shared/agent-protocol.ts'
 import type { JobSpec } from '../../shared/job-spec.ts'
 import type { AttemptRecord, JobRecord, JobState, TransitionRecord } from '../../shared/job.ts'
@@ -56,7 +63,7 @@ export interface StoreContext {
   readonly tables: Tables
   /** The database's clock. */
   readonly now: () => number
-  readonly onChange: (row: JobRow, before: JobState, transition: TransitionRecord) => void
+  readonly onChange: (row: JobRow, change: Change, transition: TransitionRecord) => void
 }
 
 export function emptyTables(): Tables {

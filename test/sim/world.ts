@@ -64,10 +64,11 @@ export function createWorld(plan: Plan, { hooks, strict, onTrace }: WorldOptions
   const troubles = { ...NO_TROUBLES }
   const database = createSimStore({
     now: () => EPOCH_MS + Math.floor(loop.nowMs),
-    onChange(row, before, transition) {
+    onChange(row, { before, event }, transition) {
       const { id } = row.state
       const story = history.job(id)
-      story.steps.push({ ...transition, place: history.place(), before, after: row.state })
+      const step = { ...transition, place: history.place(), ms: loop.nowMs, cause: event, before, after: row.state }
+      story.steps.push(step)
       story.state = row.state
       history.trace('commit', id, transition.rev, transition.event, transition.phase, transition.reason ?? '')
     },

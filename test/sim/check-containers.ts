@@ -1,0 +1,75 @@
+// Containers, by the word of the machines: each attempt is started at most once; a GPU serves one container at a time; a
+// later attempt starts only when its first update is stored; and none outlives its job for longer than promised.
+import type { ContainerStory, History, JobStory } from './history.ts'
+import type { World } from './world.ts'
+
+export function checkContainers(world: World, healedMs: number): void {
+  const { history, plan } = world
+  const started = history.containers.filter(({ startedMs }) => startedMs !== null)
+  checkOnce(history, started)
+  checkGpus(history, started)
+  const lostAfterMs = new Map(plan.jobs.map(({ id, spec }) => [id, spec.lost_after_seconds * 1000]))
+  for (const container of started) {
+    checkFenced(history, container)
+    const allowedMs = (lostAfterMs.get(container.job) ?? 0) + TERM_MS
+    checkLife(history, container, allowedMs, healedMs)
+  }
+}
+
+function nameOf({ job, attempt, host }: ContainerStory): string {
+  return `${job}, attempt ${attempt} on ${host}`
+}
+
+function checkOnce(history: History, started: readonly ContainerStory[]): void {
+  const byAttempt = Map.groupBy(started, ({ job, attempt }) => `${job} ${attempt}`)
+  for (const [name, containers] of byAttempt)
+    if (containers.length > 1) history.violated('doubled', `attempt ${name} was started ${containers.length} times`)
+}
+
+function checkGpus(history: History, started: readonly ContainerStory[]): void {
+  for (const [index, one] of started.entries()) {
+    for (const other of started.slice(index + 1)) {
+      const shares = one.host === other.host && one.gpus.some((gpu) => other.gpus.includes(gpu))
+      if (shares && (one.startedMs ?? 0) < endOf(other) && (other.startedMs ?? 0) < endOf(one))
+        history.violated('doubled', `${nameOf(one)} and ${nameOf(other)} use one GPU at the same time`)
+    }
+  }
+}
+
+function endOf({ endedMs }: ContainerStory): number {
+  return endedMs ?? Number.POSITIVE_INFINITY
+}
+
+function checkFenced(history: History, container: ContainerStory): void {
+  if (container.attempt === 1) return
+  const isFenced = history
+    .storedOf(container.job)
+    .some(({ attempt, place }) => attempt === container.attempt && place < container.startedPlace)
+  if (!isFenced) history.violated('stale_accepted', `${nameOf(container)} started before its first update was stored`)
+}
+
+/** A term, the grace of the stop, and what a busy machine takes for it. */
+const TERM_MS = 6_000 + 10_000 + 5_000
+/** Nobody is there, or can act, to stop a container then. */
+const HELPLESS = /^(agent-|machine-|engine-)/
+
+/** From when its attempt ceased to count, or from when somebody could act again, it may live for so long. */
+function checkLife(history: History, container: ContainerStory, allowedMs: number, healedMs: number): void {
+  const ended = container.endedMs ?? Number.POSITIVE_INFINITY
+  const overMs = overAt(history.jobs.get(container.job), container)
+  if (overMs === null || ended <= overMs + allowedMs) return
+  const helpless = history.troubles.filter(({ agent, what }) => agent === container.agent && HELPLESS.test(what))
+  const actableMs = Math.max(
+    overMs,
+    ...helpless.filter(({ fromMs }) => fromMs <= ended).map(({ toMs }) => toMs ?? healedMs),
+  )
+  if (ended > actableMs + allowedMs)
+    history.violated('orphans', `${nameOf(container)} lived ${Math.round(ended - overMs)} ms longer than its job`)
+}
+
+function overAt(story: JobStory | undefined, { attempt }: ContainerStory): number | null {
+  const step = story?.steps.find(
+    ({ before, after }) => before.assignment?.attempt === attempt && after.assignment === null,
+  )
+  return step?.ms ?? null
+}

@@ -1,0 +1,123 @@
+// Each accepted job has exactly one end, which never changes; an attempt that does not count changes nothing; a cancel that
+// was taken is never followed by another attempt; max_attempts holds; no lease runs out for a reason that is not its
+// agent's; and a job whose agent died is in the queue again within ten seconds.
+import { willRetry } from '../../shared/job-machine.ts'
+import { isTerminal } from '../../shared/job.ts'
+import type { History, JobStory, Step } from './history.ts'
+import type { FaultKind } from './plan.ts'
+import type { World } from './world.ts'
+
+export function checkJobs(world: World, healedMs: number): void {
+  const { history, plan } = world
+  for (const { id, spec } of plan.jobs) {
+    const story = history.jobs.get(id)
+    if (!story?.accepted) continue
+    checkEnd(history, story)
+    for (const step of story.steps) {
+      const stale = staleness(step)
+      if (stale) history.violated('stale_accepted', `${id}: ${stale}`)
+      checkLease(history, id, step)
+    }
+    checkCancel(history, story)
+    const attempts = new Set(story.steps.filter(({ event }) => event === 'claimed').map(({ after }) => after.attempt))
+    if (attempts.size > spec.retries.max_attempts)
+      history.violated('doubled', `${id}: ${attempts.size} attempts, at most ${spec.retries.max_attempts} are allowed`)
+  }
+  checkGpuLeases(history)
+  checkRequeue(world, healedMs)
+}
+
+function checkEnd(history: History, { id, steps }: JobStory): void {
+  const ends = steps.filter(({ status }) => isTerminal(status))
+  // None at all is said by whoever waited for quiet.
+  if (ends.length > 1) history.violated('doubled', `${id}: ${ends.length} terminal states`)
+  const [end] = ends
+  if (end && steps.at(-1) !== end) history.violated('doubled', `${id}: changed after its end`)
+}
+
+/** A step that somebody made who had no say. */
+function staleness({ cause, before }: Step): string | null {
+  const { assignment } = before
+  if (cause.type === 'claimed' && (cause.attempt !== assignment?.attempt || cause.agent !== assignment.agent))
+    return `attempt ${cause.attempt} of ${cause.agent} was claimed, ${assignment?.attempt ?? 'none'} counts`
+  if (cause.type !== 'finished') return null
+  const counts =
+    assignment?.attempt === cause.attempt && assignment.agent === cause.agent && assignment.session === cause.session
+  return counts ? null : `attempt ${cause.attempt} finished by ${cause.session}, which does not hold it`
+}
+
+function checkCancel(history: History, { id, steps }: JobStory): void {
+  const at = steps.findIndex(({ event }) => event === 'cancel_requested')
+  if (at < 0) return
+  if (steps.slice(at + 1).some(({ event }) => event === 'assigned'))
+    history.violated('other', `${id}: assigned after it was cancelled`)
+}
+
+/** How long before a lapse the agent's trouble may have ended: a lease, and the longest pause between two tries. */
+const LEASE_MEMORY_MS = 6_000 + 6_000
+
+/** Promise 4: an agent that beats and is heard never loses its lease, whatever the control plane goes through. */
+function checkLease({ troubles, violated }: History, job: string, { event, ms, reason, before }: Step): void {
+  if (event !== 'lapsed' || !reason?.startsWith('the lease')) return
+  const agent = before.assignment?.agent
+  const isExcused = troubles.some(
+    (one) => one.agent === agent && one.fromMs <= ms && (one.toMs ?? ms) >= ms - LEASE_MEMORY_MS,
+  )
+  if (!isExcused) violated('other', `${job}: the lease of ${agent} ran out though nothing was wrong with it`)
+}
+
+/** At no moment is one GPU promised to two jobs. */
+function checkGpuLeases(history: History): void {
+  const steps = [...history.jobs.values()].flatMap(({ id, steps: of }) => of.map((step) => ({ id, step })))
+  const holder = new Map<string, string>()
+  for (const { id, step } of steps.toSorted((a, b) => a.step.place - b.step.place)) {
+    for (const [gpu, job] of holder) if (job === id) holder.delete(gpu)
+    const { assignment } = step.after
+    for (const gpu of assignment?.gpus ?? []) {
+      const name = `${assignment?.agent}/${gpu}`
+      const other = holder.get(name)
+      if (other) history.violated('doubled', `${name} is leased to ${other} and ${id}`)
+      holder.set(name, id)
+    }
+  }
+}
+
+const REQUEUE_MS = 10_000
+/** With one of these about, ten seconds are not promised. */
+const DISTURBING: readonly FaultKind[] = [
+  'plane-crash',
+  'planes-away',
+  'plane-pause',
+  'plane-clock',
+  'store-away',
+  'store-fails-before',
+  'store-fails-after',
+  'store-slow',
+  'weather',
+]
+
+function checkRequeue({ plan, history, agents }: World, healedMs: number): void {
+  for (const crash of plan.faults) {
+    const dead = crash.kind === 'agent-crash' ? agents[crash.which % agents.length]?.id : undefined
+    const untilMs = crash.atMs + REQUEUE_MS
+    if (dead === undefined || crash.forMs < REQUEUE_MS || untilMs > healedMs) continue
+    const isNear = (kind: FaultKind, fromMs: number, toMs: number): boolean =>
+      DISTURBING.includes(kind) && fromMs < untilMs && toMs > crash.atMs - REQUEUE_MS
+    if (plan.faults.some(({ kind, atMs, forMs }) => isNear(kind, atMs, atMs + forMs))) continue
+    const comesBack = history.troubles.some(
+      ({ agent, toMs }) => agent === dead && toMs !== null && toMs > crash.atMs && toMs < untilMs,
+    )
+    if (comesBack) continue
+    for (const { id, steps } of history.jobs.values()) {
+      const last = steps.findLast(({ ms }) => ms <= crash.atMs)?.after
+      const isMeant =
+        last?.assignment?.agent === dead &&
+        last.assignment.session !== null &&
+        willRetry(last, 'agent_lost') &&
+        !last.retries.exclusive
+      const isSettled = steps.some(({ ms, event }) => ms > crash.atMs && ms <= untilMs && event !== 'lapsed')
+      if (isMeant && !isSettled)
+        history.violated('other', `${id}: not in the queue ${REQUEUE_MS} ms after the death of ${dead}`)
+    }
+  }
+}

@@ -1,0 +1,132 @@
+// What clients read: behind each cursor each update once, in order, to the terminal update; all clients the same; holes said
+// as gaps, and gaps only where a store or a machine was destroyed; of each container's lines none missing and none twice;
+// nothing of an attempt after the next one had begun to speak.
+import { attemptOf, nOf, seqOf } from '../../shared/position.ts'
+import { shown } from './check-wire.ts'
+import type { ContainerStory, History, ReadFrame, Reading, StoredUpdate } from './history.ts'
+import { isBurnt } from './faults.ts'
+import type { World } from './world.ts'
+
+export function checkReadings(world: World): void {
+  const { history, agents } = world
+  // Not only the stream forgets: a machine that burns takes what it had not published.
+  const mayMiss = history.streamLossesMs.length > 0 || agents.some(isBurnt)
+  const byJob = Map.groupBy(history.readings, ({ job }) => job)
+  for (const [job, readings] of byJob) {
+    for (const reading of readings) {
+      checkOrder(history, reading)
+      checkGaps(history, reading, mayMiss)
+      if (reading.error !== null) history.violated('lost', `${job}: ${reading.client} failed: ${reading.error}`)
+      if (!mayMiss) checkLines(history, reading)
+    }
+    checkAgreement(history, job, readings)
+    checkFence(history, job, readings)
+  }
+}
+
+function checkOrder(history: History, { client, job, after, frames }: Reading): void {
+  let seq = after
+  for (const frame of frames) {
+    const where = `${job}: ${client} from ${shown(after)}, behind ${shown(seq)}`
+    if (frame.seq <= seq) history.violated('doubled', `${where}: ${shown(frame.seq)} again`)
+    const expected = attemptOf(frame.from) === attemptOf(seq) ? seq + 1 : seqOf(attemptOf(frame.from), 1)
+    if (frame.kind !== 'terminal' && frame.from > expected)
+      history.violated('lost', `${where}: ${shown(frame.from)}, without a gap`)
+    if (frame.kind !== 'terminal' && frame.from < expected)
+      history.violated('doubled', `${where}: ${shown(frame.from)} once more`)
+    seq = Math.max(seq, frame.seq)
+  }
+}
+
+function checkGaps(history: History, { client, job, frames }: Reading, mayMiss: boolean): void {
+  for (const { kind, from, seq } of frames)
+    if (kind === 'gap' && !mayMiss)
+      history.violated(
+        'gaps',
+        `${job}: ${client} is told of a gap ${shown(from)} to ${shown(seq)}: nothing was destroyed`,
+      )
+}
+
+/** Two clients never see two things at one place, nor two ends. */
+function checkAgreement(history: History, job: string, readings: readonly Reading[]): void {
+  const texts = new Map<number, string>()
+  for (const { frames, client } of readings) {
+    for (const { kind, seq, text } of frames) {
+      if (kind === 'gap') continue
+      const known = texts.get(seq)
+      texts.set(seq, text)
+      if (known !== undefined && known !== text)
+        history.violated('doubled', `${job}: at ${shown(seq)} ${client} reads ${text}, another one ${known}`)
+    }
+  }
+  const status = history.jobs.get(job)?.state?.status
+  const ends = readings.flatMap(({ frames }) => frames.filter(({ kind }) => kind === 'terminal'))
+  for (const { text, seq } of ends)
+    if (!text.includes(`"status":"${status}"`) || texts.size === 0)
+      history.violated('doubled', `${job}: readers are told ${text} at ${shown(seq)}, the row says ${status}`)
+}
+
+const LINE = /^a(\d+) (stdout|stderr) (\d+)$/
+
+/** Lines are numbered over both streams; each stream shows its own in order, and of an attempt that ended all of them. */
+function checkLines(history: History, { client, job, after, frames, isWhole }: Reading): void {
+  const seen = new Map<string, number[]>()
+  for (const { kind, text, seq } of frames) {
+    const [, attempt, stream, number] = LINE.exec(kind === 'update' ? text : '') ?? []
+    if (attempt === undefined) continue
+    if (Number(attempt) !== attemptOf(seq))
+      history.violated('stale_accepted', `${job}: ${text} stands at ${shown(seq)}`)
+    const name = `${attempt} ${stream}`
+    seen.set(name, [...(seen.get(name) ?? []), Number(number)])
+  }
+  for (const [name, numbers] of seen) {
+    const isStderr = name.endsWith('stderr')
+    const fault = numbers.findIndex((number, at) => at > 0 && number !== nextLine(numbers[at - 1] ?? 0, isStderr))
+    if (fault > 0)
+      history.violated('lost', `${job}: ${client} reads line ${numbers[fault]} of ${name} behind ${numbers[fault - 1]}`)
+  }
+  if (isWhole && after === 0) checkWhole(history, job, client, seen)
+}
+
+function nextLine(number: number, isStderr: boolean): number {
+  if (isStderr) return number + 5
+  return (number + 1) % 5 === 0 ? number + 2 : number + 1
+}
+
+/** Whoever read from the beginning has every line of the attempt that ended the job. */
+function checkWhole(history: History, job: string, client: string, seen: ReadonlyMap<string, number[]>): void {
+  const end = history.jobs.get(job)?.steps.at(-1)
+  if (end?.cause.type !== 'finished') return
+  const { attempt } = end.cause
+  const printed = printedBy(history.containers, job, attempt)
+  const read = (seen.get(`${attempt} stdout`)?.length ?? 0) + (seen.get(`${attempt} stderr`)?.length ?? 0)
+  if (read !== printed)
+    history.violated('lost', `${job}: ${client} reads ${read} of the ${printed} lines of attempt ${attempt}`)
+}
+
+function printedBy(containers: readonly ContainerStory[], job: string, attempt: number): number {
+  const ran = containers.filter((one) => one.job === job && one.attempt === attempt && one.startedMs !== null)
+  return ran.reduce((sum, { printed }) => sum + printed, 0)
+}
+
+/** What was read of an attempt was stored before any later attempt had stored its first update. */
+function checkFence(history: History, job: string, readings: readonly Reading[]): void {
+  const stored = history.storedOf(job)
+  const firsts = new Map<number, number>()
+  for (const { attempt, place } of stored) firsts.set(attempt, Math.min(place, firsts.get(attempt) ?? place))
+  if (firsts.size < 2) return
+  const byPlace = Map.groupBy(stored, ({ attempt, n }) => seqOf(attempt, n))
+  const fenceOf = (attempt: number): number =>
+    Math.min(...[...firsts].filter(([later]) => later > attempt).map(([, place]) => place))
+  const seen = new Map<number, ReadFrame>()
+  for (const { frames } of readings) for (const frame of frames) if (frame.kind === 'update') seen.set(frame.seq, frame)
+  for (const { seq, text } of seen.values()) {
+    const fence = fenceOf(attemptOf(seq))
+    const instances: StoredUpdate[] = byPlace.get(seq) ?? []
+    if (!instances.some((one) => one.text === text && one.place < fence))
+      history.violated(
+        'stale_accepted',
+        `${job}: ${shown(seq)} is read, stored after the next attempt began (${nOf(seq)})`,
+      )
+  }
+}
