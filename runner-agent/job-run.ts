@@ -66,7 +66,8 @@ export function startJobRun(deps: JobDeps, start: JobStart): JobRun {
   const done = run(deps, start, control, state)
     .then(
       () => 'over' as const,
-      (error: unknown) => settleFailure(deps, key, state, error),
+      // Who lets go says why; a step that this interrupts may say something else, whichever hears of it first.
+      (error: unknown) => settleFailure(deps, key, state, control.letGo.aborted ? control.letGo.reason : error),
     )
     .then(async (how) => {
       await state.publisher?.stop()
