@@ -17,17 +17,17 @@ export interface EarlierEnd {
 export interface KillReasons {
   readonly timeoutSeconds: number | null
   readonly cancelRequested: boolean
-  /** What this process itself wants it stopped for, by reading it anew. */
-  readonly own: KillReason | null
+  /** As this process finds by reading its output anew. */
+  readonly overItsOutput: boolean
 }
 
-export function earlierKill(end: EarlierEnd, { timeoutSeconds, cancelRequested, own }: KillReasons): KillReason | null {
+export function earlierKill(end: EarlierEnd, reasons: KillReasons): KillReason | null {
   if (end.code !== codeOf('SIGKILL') && end.code !== codeOf(end.stopSignal)) return null
-  if (own === 'output_limit') return own
+  if (reasons.overItsOutput) return 'output_limit'
   const ranMs = Date.parse(end.finishedAt) - Date.parse(end.startedAt)
   // No program is killed by chance just then; a cancel that came later changes nothing of it.
-  if (timeoutSeconds !== null && ranMs >= timeoutSeconds * 1000) return 'timeout'
-  return cancelRequested ? 'cancelled' : null
+  if (reasons.timeoutSeconds !== null && ranMs >= reasons.timeoutSeconds * 1000) return 'timeout'
+  return reasons.cancelRequested ? 'cancelled' : null
 }
 
 function codeOf(signal: string): number {

@@ -27,12 +27,11 @@ export async function followContainer(job: JobContext, running: RunningContainer
   const exited = new AbortController()
   const over = AbortSignal.any([exited.signal, control.letGo])
   const first = inspectIfThere(job, running.id)
-  const stopSignal = first.then((found) => stopSignalOf(found) ?? grant.spec.stop_signal ?? 'SIGTERM')
-  const stopper = stopSignal.then((name) =>
+  const stopper = first.then((found) =>
     watchForStop({
       engine: deps.engine,
       containerId: running.id,
-      stopSignal: name,
+      stopSignal: stopSignalOf(job, found),
       control,
       exited: over,
       log: deps.log,
@@ -50,12 +49,8 @@ export async function followContainer(job: JobContext, running: RunningContainer
     exited.abort()
     const [last] = await Promise.all([inspectIfThere(job, running.id), output.counted.catch(goneOrThrow)])
     const found = exit && !running.otherBoot ? last : null
+    const end = endOf(job, running, found, exit?.uninterrupted ?? true, await stopper)
     const { timeoutSeconds, memory: memoryBytes } = limits
-    const own = endOf(job, found, exit?.uninterrupted ?? true, await stopper)
-    const end =
-      running.adopted && found && own.killedBy === null
-        ? { ...own, killedBy: killedBefore(job, found, own.code, await stopSignal, timeoutSeconds) }
-        : own
     const outcome = outcomeOf(
       end,
       output.story,
@@ -92,6 +87,7 @@ async function watchTime(
 
 function endOf(
   job: JobContext,
+  running: RunningContainer,
   found: ContainerInspection | null,
   uninterrupted: boolean,
   stopper: Stopper,
@@ -103,20 +99,21 @@ function endOf(
   if (code === 255 && !uninterrupted) return { code: null, oomKilled: false, killedBy: null }
   // It had ended by itself before our first signal reached it: then it is not our kill.
   const ours = sentAtMs !== null && !(Date.parse(FinishedAt) < sentAtMs)
-  return { code, oomKilled, killedBy: ours ? job.control.reason : null, ...(ours && signal ? { signal } : {}) }
+  if (ours) return { code, oomKilled, killedBy: job.control.reason, ...(signal ? { signal } : {}) }
+  return { code, oomKilled, killedBy: running.adopted ? killedBefore(job, found) : null }
 }
 
-function killedBefore(
-  { control, grant }: JobContext,
-  { State: { StartedAt: startedAt, FinishedAt: finishedAt } }: ContainerInspection,
-  code: number | null,
-  stopSignal: string,
-  timeoutSeconds: number | null,
-): KillReason | null {
-  if (code === null) return null
+function killedBefore(job: JobContext, found: ContainerInspection): KillReason | null {
+  const { control, grant, deps } = job
+  const { ExitCode: code, StartedAt: startedAt, FinishedAt: finishedAt } = found.State
+  const { reason } = control
   return earlierKill(
-    { code, startedAt, finishedAt, stopSignal },
-    { timeoutSeconds, cancelRequested: grant.cancel_requested || control.reason === 'cancelled', own: control.reason },
+    { code, startedAt, finishedAt, stopSignal: stopSignalOf(job, found) },
+    {
+      timeoutSeconds: effectiveLimits(grant.spec, deps.policy.defaults).timeoutSeconds,
+      cancelRequested: grant.cancel_requested || reason === 'cancelled',
+      overItsOutput: reason === 'output_limit',
+    },
   )
 }
 
@@ -141,9 +138,9 @@ async function inspectIfThere(job: JobContext, id: string): Promise<ContainerIns
 }
 
 /** The job's, else the image's; the engine merges both, and dockerode's types do not know it. */
-function stopSignalOf(found: ContainerInspection | null): string | undefined {
+function stopSignalOf({ grant }: JobContext, found: ContainerInspection | null): string {
   const { StopSignal } = (found?.Config ?? {}) as { StopSignal?: string }
-  return StopSignal || undefined
+  return StopSignal || (grant.spec.stop_signal ?? 'SIGTERM')
 }
 
 /** Docker writes nanoseconds, and the year 1 for "never". */
