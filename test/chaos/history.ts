@@ -54,6 +54,8 @@ export type ChaosEvent = { readonly t: number } & (
     }
   | { readonly op: 'story'; readonly client: string; readonly job: string; readonly runs: readonly StoryRun[] }
   | { readonly op: 'close'; readonly client: string; readonly job: string; readonly code: number }
+  /** When each agent was last heard of, by the control plane's word. */
+  | { readonly op: 'fleet'; readonly lastSeenMs: Readonly<Record<string, number>> }
   /** What an engine runs, asked by us and not by its agent. */
   | { readonly op: 'running'; readonly engine: string; readonly containers: readonly RunningContainer[] }
   /** Somebody read what belongs to another tenant. */

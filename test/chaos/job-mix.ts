@@ -32,7 +32,7 @@ export interface Tenant {
   readonly marker: string
 }
 
-const SHAPES = { quick: 46, medium: 30, long: 14, slow: 7, timeout: 3 } as const
+const SHAPES = { quick: 30, medium: 36, long: 18, slow: 12, timeout: 4 } as const
 const REAL_SHARE = 0.12
 
 export function planJob(random: Seeded, tenant: Pick<Tenant, 'name' | 'marker'>, number: number): JobPlan {

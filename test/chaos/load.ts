@@ -22,7 +22,7 @@ export interface LoadOptions {
 
 const SUBMITTERS = 4
 /** More waiting jobs would only wait longer. */
-const MAX_LIVE = 48
+const MAX_LIVE = 64
 const EVERY_MS = 40
 
 export async function runLoad(options: LoadOptions): Promise<void> {

@@ -30,8 +30,8 @@ async function main(): Promise<number> {
   if (values.keep) say(`history and logs are in ${dir}`)
   const minutes = Number(values.minutes)
   const { report, violations } = await runChaos({ dir, minutes, seed: Number(values.seed), say, stop: stop.signal })
-  if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`)
   say(violations.length === 0 ? 'every promise was kept' : `${violations.length} violations`)
+  if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`)
   return stop.signal.aborted || violations.length > 0 ? 1 : 0
 }
 

@@ -1,8 +1,9 @@
-// How long after a fault was healed the system worked again, where the fault was: an agent claims a new attempt, a client's
-// new job comes to its end. A fault that was followed by nothing of the kind is left out. Pure.
+// How long after a fault was healed the system worked again: where an agent or its way to the control plane was hit, until
+// the control plane heard of that agent; else as clients see it, until a job that was asked for after the healing had come
+// to its end. A fault that nothing of the kind follows is left out. Pure.
 
-import type { FaultSpan } from './check-input.ts'
-import type { FinalJob } from './history.ts'
+import { eventsOf, type FaultSpan } from './check-input.ts'
+import type { ChaosEvent, FinalJob } from './history.ts'
 
 export interface Recovery {
   readonly p50: number
@@ -10,24 +11,35 @@ export interface Recovery {
   readonly max: number
 }
 
+/** When each agent was heard of, in order. */
+export type HeardOf = ReadonlyMap<string, readonly number[]>
+
+export function heardOf(events: readonly ChaosEvent[]): HeardOf {
+  const heard = new Map<string, number[]>()
+  for (const { lastSeenMs } of eventsOf(events, 'fleet'))
+    for (const [name, at] of Object.entries(lastSeenMs)) {
+      const times = heard.get(name)
+      if (!times) heard.set(name, [at])
+      else if (at > (times.at(-1) ?? 0)) times.push(at)
+    }
+  return heard
+}
+
 export function recoveries(
   faults: readonly FaultSpan[],
   jobs: readonly FinalJob[],
-  agents: ReadonlyMap<string, string>,
+  heard: HeardOf,
 ): Record<string, Recovery> {
-  const claims = jobs.flatMap(({ attempts }) => attempts).toSorted((a, b) => a.claimedAtMs - b.claimedAtMs)
   const ends = jobs
     .flatMap(({ createdAtMs, finishedAtMs }) => (finishedAtMs === null ? [] : [{ createdAtMs, finishedAtMs }]))
     .toSorted((a, b) => a.finishedAtMs - b.finishedAtMs)
   const byKind = new Map<string, number[]>()
   for (const { kind, target, endMs } of faults) {
-    const agent = agents.get(target.replace(/(-engine|\/cp|\/nats)$/, ''))
-    const at =
-      agent === undefined
-        ? ends.find(({ createdAtMs }) => createdAtMs >= endMs)?.finishedAtMs
-        : claims.find((row) => row.agent === agent && row.claimedAtMs >= endMs)?.claimedAtMs
-    if (at === undefined) continue
-    byKind.set(kind, [...(byKind.get(kind) ?? []), at - endMs])
+    const beats = heard.get(target.replace(/\/cp$/, ''))
+    const at = beats
+      ? beats.find((time) => time >= endMs)
+      : ends.find(({ createdAtMs }) => createdAtMs >= endMs)?.finishedAtMs
+    if (at !== undefined) byKind.set(kind, [...(byKind.get(kind) ?? []), at - endMs])
   }
   return Object.fromEntries([...byKind].map(([kind, times]) => [kind, quantiles(times)]))
 }

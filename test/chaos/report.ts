@@ -8,7 +8,7 @@ import { checkTenancy } from './check-tenancy.ts'
 import { checkTerminals } from './check-terminals.ts'
 import type { ChaosEvent } from './history.ts'
 import { ENDS } from './job-book.ts'
-import { recoveries, type Recovery } from './recovery.ts'
+import { heardOf, recoveries, type Recovery } from './recovery.ts'
 
 export interface Report {
   readonly minutes: number
@@ -32,7 +32,7 @@ export interface Verdict {
   readonly remarks: readonly string[]
 }
 
-export function judge(events: readonly ChaosEvent[], minutes: number, agents: ReadonlyMap<string, string>): Verdict {
+export function judge(events: readonly ChaosEvent[], minutes: number): Verdict {
   const violations = [checkTerminals, checkStories, checkContainers, checkTenancy, checkMemory].flatMap((check) =>
     check(events),
   )
@@ -50,7 +50,7 @@ export function judge(events: readonly ChaosEvent[], minutes: number, agents: Re
     orphan_containers: count('orphan_containers'),
     cross_tenant: count('cross_tenant'),
     faults: tally(faults.map(({ kind }) => kind)),
-    recovery_ms: recoveries(faults, jobs, agents),
+    recovery_ms: recoveries(faults, jobs, heardOf(events)),
     rss_mb_max: largestMb(events),
   }
   return { report, violations, remarks: remarksOf(events) }

@@ -17,7 +17,7 @@ import { explain, judge, type Verdict } from './report.ts'
 import { seeded } from './seeded.ts'
 import { openStage } from './stage.ts'
 import { tenantCalls } from './tenant-calls.ts'
-import { watchContainers, watchMemory } from './witnesses.ts'
+import { watchContainers, watchFleet, watchMemory } from './witnesses.ts'
 
 export interface RunOptions {
   readonly dir: string
@@ -51,6 +51,7 @@ export async function runChaos({ dir, minutes, seed, say, stop }: RunOptions): P
     runLoad({ tenants: both, book, history, random: random.fork('load'), enough, over }),
     runFollowers(follow),
     watchContainers(stage, history, over),
+    watchFleet(stage, history, over),
     watchMemory(stage, history, over),
   ])
   await pause(WARM_UP_MS, stop)
@@ -69,7 +70,7 @@ export async function runChaos({ dir, minutes, seed, say, stop }: RunOptions): P
   await work
   say('reads everything')
   await readEverything(reading)
-  const verdict = judge(history.events, minutes, new Map(stage.agents.map(({ part, id }) => [part.name, id])))
+  const verdict = judge(history.events, minutes)
   for (const remark of verdict.remarks) say(remark)
   for (const line of explain(verdict.violations, findingsOf(history.events).faults, startMs)) say(line)
   return verdict

@@ -43,7 +43,9 @@ export interface Stage {
   readonly agents: readonly StageAgent[]
   readonly links: readonly Link[]
   readonly tenants: readonly [Tenant, Tenant]
+  /** To the first control plane, and to the second. */
   readonly admin: Client
+  readonly otherAdmin: Client
   readonly parts: readonly Part[]
   close(): Promise<void>
 }
@@ -125,6 +127,7 @@ export async function openStage(dir: string, history: History, say: (what: strin
     links,
     tenants,
     admin,
+    otherAdmin: createClient({ url: second.url, token }),
     parts,
     close: () => all.disposeAsync(),
   }

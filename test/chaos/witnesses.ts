@@ -22,6 +22,21 @@ export async function watchContainers(stage: Stage, history: History, over: Abor
   )
 }
 
+/** By either control plane, whichever answers. */
+export async function watchFleet(stage: Stage, history: History, over: AbortSignal): Promise<void> {
+  for (let turn = 0; !over.aborted; turn += 1) {
+    const client = turn % 2 === 0 ? stage.admin : stage.otherAdmin
+    try {
+      const { items } = await client.agents({ signal: AbortSignal.any([over, AbortSignal.timeout(2_000)]) })
+      const seen = items.flatMap(({ name, last_seen_at: at }) => (at === undefined ? [] : [[name, Date.parse(at)]]))
+      history.note({ op: 'fleet', lastSeenMs: Object.fromEntries(seen) as Record<string, number> })
+    } catch {
+      // Killed, cut off or stopped: the other one is asked next.
+    }
+    await pause(EVERY_MS / 4, over)
+  }
+}
+
 export async function watchMemory(stage: Stage, history: History, over: AbortSignal): Promise<void> {
   while (!over.aborted) {
     const mb = Object.fromEntries(

@@ -12,7 +12,7 @@ import { checkTenancy } from '../chaos/check-tenancy.ts'
 import { checkTerminals } from '../chaos/check-terminals.ts'
 import type { ChaosEvent, FinalJob, Untimed } from '../chaos/history.ts'
 import { lineOf, planJob, type JobPlan } from '../chaos/job-mix.ts'
-import { recoveries } from '../chaos/recovery.ts'
+import { heardOf, recoveries } from '../chaos/recovery.ts'
 import { judge } from '../chaos/report.ts'
 import { seeded } from '../chaos/seeded.ts'
 import { storyRuns, type StoryRun } from '../chaos/story-runs.ts'
@@ -88,7 +88,7 @@ test('a good history has no violation', () => {
     { op: 'stranger' as const, tenant: 'south', job: 'job', status: 404 },
     { op: 'running' as const, engine: 'e', containers: [{ tenant: 'north', job: 'job', attempt: 1 }], t: 4_000 },
   ]
-  expect(judge(history({ more }), 1, new Map()).violations).toEqual([])
+  expect(judge(history({ more }), 1).violations).toEqual([])
 })
 
 describe('promise 1: one end', () => {
@@ -295,12 +295,13 @@ describe('what clients note', () => {
   })
 })
 
-test('recovery is the time to the next claim on the agent that was hit, or to the end of the next job', () => {
+test('recovery is the time until an agent is heard of again, or until the end of the next job', () => {
   const faults = [
     { kind: 'agent_kill', target: 'quick-1', beginMs: 1_000, endMs: 1_400 },
     { kind: 'nats_kill', target: 'nats', beginMs: 500, endMs: 900 },
   ]
-  expect(recoveries(faults, [DONE], new Map([['quick-1', 'agt_1']]))).toEqual({
+  const fleet = [1_300, 1_300, 1_500].map((at) => ({ op: 'fleet' as const, lastSeenMs: { 'quick-1': at } }))
+  expect(recoveries(faults, [DONE], heardOf(history({ more: fleet })))).toEqual({
     agent_kill: { p50: 100, p99: 100, max: 100 },
     nats_kill: { p50: 4_100, p99: 4_100, max: 4_100 },
   })
