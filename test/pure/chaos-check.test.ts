@@ -2,8 +2,7 @@
 // for each promise that they must catch. A checker that catches nothing proves nothing.
 
 import { describe, expect, test } from 'vitest'
-import { terminalSeq, seqOf } from '../../shared/position.ts'
-import type { Frame } from '../../shared/update.ts'
+import { seqOf } from '../../shared/position.ts'
 import { checkContainers } from '../chaos/check-containers.ts'
 import type { Violation } from '../chaos/check-input.ts'
 import { checkMemory } from '../chaos/check-memory.ts'
@@ -11,11 +10,11 @@ import { checkStories } from '../chaos/check-stories.ts'
 import { checkTenancy } from '../chaos/check-tenancy.ts'
 import { checkTerminals } from '../chaos/check-terminals.ts'
 import type { ChaosEvent, FinalJob, Untimed } from '../chaos/history.ts'
-import { lineOf, planJob, type JobPlan } from '../chaos/job-mix.ts'
+import { planJob, type JobPlan } from '../chaos/job-mix.ts'
 import { heardOf, recoveries } from '../chaos/recovery.ts'
 import { judge } from '../chaos/report.ts'
 import { seeded } from '../chaos/seeded.ts'
-import { storyRuns, type StoryRun } from '../chaos/story-runs.ts'
+import type { StoryRun } from '../chaos/story-runs.ts'
 
 const PLAN: JobPlan = {
   ...planJob(seeded(1), { name: 'north', marker: 'mnorth' }, 7),
@@ -161,11 +160,7 @@ describe('promises 2 and 3: the story', () => {
     ['no end', 'lost', { whole: WHOLE.slice(0, -1) }],
     ['two ends', 'doubled', { whole: [...WHOLE, END] }],
     ['an update after the end', 'doubled', { whole: [...WHOLE, updates(1, 7, 7)] }],
-    [
-      'another end than the row has',
-      'doubled',
-      { whole: [...WHOLE.slice(0, -1), { ...END, status: 'error' } as StoryRun] },
-    ],
+    ['another end than the row has', 'doubled', { whole: [...WHOLE.slice(0, -1), { ...END, status: 'error' }] }],
     ['an update that a client gets again', 'doubled', { more: twice([updates(1, 1, 2)], [updates(1, 2, 2)]) }],
     ['a hole over a reconnect', 'gaps', { more: twice([updates(1, 1, 2)], [updates(1, 4, 4, 2)]) }],
     [
@@ -261,37 +256,6 @@ describe('promises 4, 5 and 6', () => {
     expect(checkMemory(history({ more: rss }))).toMatchObject([
       { broken: 'memory', what: expect.stringContaining('950') },
     ])
-  })
-})
-
-describe('what clients note', () => {
-  const update = (n: number, content: string): Frame => ({
-    type: 'log_update',
-    job_id: 'job',
-    attempt: 1,
-    at: '',
-    seq: seqOf(1, n),
-    content,
-  })
-
-  test('neighbours become one run, and a line that its job cannot have printed stands alone', () => {
-    const own: Frame = { type: 'job_update', job_id: 'job', status: 'running', attempt: 1, at: '', seq: seqOf(1, 1) }
-    const lines = [1, 2, 3].map((number) => update(1 + number, lineOf(PLAN, 'out', number)))
-    const forged = update(5, lineOf({ ...PLAN, marker: 'msouth' }, 'out', 4))
-    const end = { ...own, status: 'completed', exit: { code: 0 }, seq: terminalSeq(1) } as unknown as Frame
-    expect(storyRuns([own, ...lines, forged, end], PLAN)).toEqual([
-      updates(1, 1, 1),
-      updates(1, 2, 4, 1),
-      { kind: 'bad', attempt: 1, n: 5, why: expect.stringContaining('msouth') },
-      END,
-    ])
-  })
-
-  test('the same seed gives the same jobs, another name others', () => {
-    const jobs = (random: ReturnType<typeof seeded>): JobPlan[] =>
-      Array.from({ length: 20 }, (_, index) => planJob(random, { name: 'north', marker: 'm' }, index))
-    expect(jobs(seeded(5))).toEqual(jobs(seeded(5)))
-    expect(jobs(seeded(5).fork('a'))).not.toEqual(jobs(seeded(5).fork('b')))
   })
 })
 
