@@ -42,6 +42,8 @@ interface Progress {
   fence: number | null
   /** A message beyond the fence was met. */
   fenced: boolean
+  /** So was an update beyond N: a store that was wiped after `finish` is gone on with behind a jump. */
+  beyondLast: boolean
   readonly assembler: PartAssembler
 }
 
@@ -53,7 +55,14 @@ export async function* readAttempt(
 ): AsyncGenerator<ReadChunk, void> {
   const { bus, rows } = deps
   const key = { ...deps.key, attempt }
-  const progress: Progress = { attempt, n: fromN, fence: null, fenced: false, assembler: createPartAssembler() }
+  const progress: Progress = {
+    attempt,
+    n: fromN,
+    fence: null,
+    fenced: false,
+    beyondLast: false,
+    assembler: createPartAssembler(),
+  }
   const wake = createWake()
   const unwatch = rows.onRead(wake.fire)
   const pump = pumpBatches(bus, { agent, key, n: fromN + 1 }, wake.fire)
@@ -81,7 +90,7 @@ async function endOf({ bus, key, rows }: ReaderDeps, progress: Progress): Promis
   const record = rows.current()
   const row = record?.attempts.find(({ attempt }) => attempt === progress.attempt)
   if (!record || !row) return null
-  return progress.fenced || (await isThrough(bus, key, record, row, progress)) ? row : null
+  return progress.fenced || progress.beyondLast || (await isThrough(bus, key, record, row, progress)) ? row : null
 }
 
 /** A message or a row; or, where only a look can tell that a later attempt has begun to speak, a moment. */
@@ -113,6 +122,7 @@ async function takeFrames(
     if (progress.fenced) break
     for (const [index, update] of (progress.assembler.add(batch) ?? []).entries()) {
       const n = batch.n + index
+      progress.beyondLast ||= n > last
       if (n <= progress.n || n > last) continue
       if (n > progress.n + 1) frames.push(gapFrame(seqOf(attempt, progress.n + 1), seqOf(attempt, n - 1)))
       frames.push(updateFrame(update, attempt, n))
