@@ -48,6 +48,8 @@ export interface ControlPlaneOptions {
 }
 
 const TIMEOUT_MS = 10_000
+/** Half of the shortest lease: while one control plane hangs, the next try may still reach another one in time. */
+const BEAT_TIMEOUT_MS = 3_000
 /** A claim's answer reads the store and NATS; a finish may carry a large result. */
 const SLOW_TIMEOUT_MS = 20_000
 
@@ -64,7 +66,7 @@ export function createControlPlane(options: ControlPlaneOptions): ControlPlane {
     `/v1/agents/self/jobs/${encodeURIComponent(tenant)}/${encodeURIComponent(job)}/${verb}`
   return {
     join: (body, signal) => post('/v1/agents', body, signal),
-    heartbeat: (body, signal) => post('/v1/agents/self/heartbeat', body, signal),
+    heartbeat: (body, signal) => post('/v1/agents/self/heartbeat', body, signal, BEAT_TIMEOUT_MS),
     claim: (key, body, signal) => post(jobPath(key, 'claim'), body, signal, SLOW_TIMEOUT_MS),
     finish: (key, body, signal) => post(jobPath(key, 'finish'), body, signal, SLOW_TIMEOUT_MS),
     leave: (signal) => post('/v1/agents/self/leave', {}, signal),

@@ -169,7 +169,7 @@ export interface ScheduleView {
 
 /** What a sweep has to look at; times by the database's clock. */
 export interface SweepView {
-  /** The last sweep is older than a term or in the future: nobody watched, so nothing may be judged. */
+  /** The last sweep is older than `termMs` or in the future: nobody watched, so nothing may be judged. */
   readonly blind: boolean
   readonly unclaimed: readonly { readonly record: JobRecord; readonly waitedMs: number }[]
   /** Claimed, not yet reconnecting, and their agent's lease ran out. */

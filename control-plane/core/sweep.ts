@@ -14,14 +14,24 @@ const RESEND_AFTER_MS = 1_000
 const UNCLAIMED_MS = 5_000
 /** Rows of each kind in one sweep; the next sweep takes the rest. */
 const SWEEP_LIMIT = 200
+/** At least this may lie between two sweeps of a control plane that watches. */
+const SWEEPS_APART_MS = 3_500
 
 export async function sweep(core: CoreContext): Promise<void> {
-  const view = await core.store.beginSweep({ termMs: core.config.leaseMs, limit: SWEEP_LIMIT })
+  const view = await core.store.beginSweep({ termMs: blindAfterMs(core.config.leaseMs), limit: SWEEP_LIMIT })
   for (const { record, waitedMs } of view.unclaimed) await settleUnclaimed(core, record, waitedMs)
   for (const record of view.lapsed) await lapse(core, record)
   for (const { record, silentMs } of view.reconnecting) await settleSilent(core, record, silentMs)
   for (const record of view.expired) await applyEvent(core, keyOf(record), { event: { type: 'expired' } }, record)
   if (view.queuedCount > 0) core.pokeScheduler()
+}
+
+/**
+ * After how long an absence nothing is judged. A whole lease would be too long: of an agent that beats each third of it,
+ * two thirds are left in the worst case, and no time to be heard again. Sweeps themselves come every two or three seconds.
+ */
+function blindAfterMs(leaseMs: number): number {
+  return Math.max(SWEEPS_APART_MS, (leaseMs * 2) / 3)
 }
 
 function keyOf(record: JobRecord): JobKey {
