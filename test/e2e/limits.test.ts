@@ -67,6 +67,14 @@ describe('limits, read from inside the container', () => {
     expect(out).toMatch(/\b4096\b[^\n]*\/scratch/)
   })
 
+  it('a full tmpfs is the job’s own trouble: it fails by itself, and the agent runs the next one', async () => {
+    const fill = 'head -c 16m /dev/zero > /scratch/all || exit 7'
+    const resources = { ...SMALL, tmpfs: { '/scratch': '4m' } }
+    const { terminal } = await runToEnd(stack.client, shell(image, fill, { resources }))
+    expect(terminal).toMatchObject({ status: 'error', error: { code: 'exit_nonzero' }, exit: { code: 7 } })
+    expect(await run('echo next')).toBe('next\n')
+  })
+
   it('no capability, no new privileges, seccomp on', async () => {
     const status = await run('grep -E "^(CapEff|CapBnd|NoNewPrivs|Seccomp):" /proc/self/status')
     expect(status).toMatch(/CapEff:\s+0+\n/)
