@@ -17,6 +17,11 @@ const ATTEMPTS = sql.raw(`(
   FROM attempts a WHERE a.tenant = j.tenant AND a.job = j.id
 ) AS attempts`)
 
+/** Of attempt `a` and its agent `g`: listed by its last beat, or claimed since; after a restore nobody knows before its beat. */
+export const IS_HELD = sql`(g.session = '' OR (g.session = a.session AND g.beat <= a.claim_beat) OR EXISTS (
+      SELECT 1 FROM json_each(g.held) h
+      WHERE h.value ->> 'tenant' = a.tenant AND h.value ->> 'job' = a.job AND h.value ->> 'attempt' = a.attempt))`
+
 // Held: listed by its agent's last beat, or claimed since: a job may begin and end between two beats, and its updates are
 // still on their way then. After a restore nobody knows what an agent holds before its first beat. An agent that has been
 // silent for longer than the job waits for it publishes nothing more: it holds nothing, or the readers of an ended job
@@ -26,9 +31,7 @@ const HELD_ATTEMPTS = sql`(
   FROM attempts a
   JOIN agents g ON g.id = a.agent AND g.lease_until + j.lost_after_ms > ${NOW}
   WHERE a.tenant = j.tenant AND a.job = j.id
-    AND (g.session = '' OR (g.session = a.session AND g.beat <= a.claim_beat) OR EXISTS (
-      SELECT 1 FROM json_each(g.held) h
-      WHERE h.value ->> 'tenant' = j.tenant AND h.value ->> 'job' = j.id AND h.value ->> 'attempt' = a.attempt))
+    AND ${IS_HELD}
 ) AS held_attempts`
 
 /** `more` are further columns. */

@@ -10,7 +10,7 @@ import type { Change, ScheduleView } from '../core/ports.ts'
 import { selectAgents } from './agent-select.ts'
 import { NOW, type Db } from './db.ts'
 import { bumpScheduler, changeStatements } from './jobs-commit.ts'
-import { selectShapes } from './job-select.ts'
+import { IS_HELD, selectShapes } from './job-select.ts'
 import { agentOf, queuedJobOf } from './rows.ts'
 
 export async function commitPlan(db: Db, schedulerRev: number, changes: readonly Change[]): Promise<readonly Change[]> {
@@ -34,6 +34,16 @@ function winnersOf(changes: readonly Change[], token: string): SQL {
 }
 
 /**
+ * A retry waits while its last attempt, which has ended, is still being published: the next one would cut off what is on
+ * its way, and readers would be told of a gap. At most for as long as the job waits for a lost agent, and only while that
+ * agent is heard of.
+ */
+const STILL_PUBLISHING = sql`EXISTS (
+  SELECT 1 FROM attempts a JOIN agents g ON g.id = a.agent AND g.lease_until > ${NOW}
+  WHERE a.tenant = w.tenant AND a.job = w.id AND a.attempt = w.attempt AND a.updates IS NOT NULL
+    AND w.queued_at + w.lost_after_ms > ${NOW} AND ${IS_HELD})`
+
+/**
  * Queued jobs come pool by pool, at most `limit` of each: a long queue of one pool never hides the queue of another.
  * A pool that no agent has joined has nothing to plan.
  */
@@ -43,6 +53,7 @@ export async function readScheduleView(db: Db, limit: number): Promise<ScheduleV
     selectShapes(sql`WHERE j.rowid IN (
         SELECT q.rowid FROM (SELECT DISTINCT pool FROM agents) p JOIN jobs q ON q.rowid IN (
           SELECT w.rowid FROM jobs w WHERE w.phase = 'queued' AND w.pool = p.pool AND w.not_before <= ${NOW}
+            AND NOT ${STILL_PUBLISHING}
           ORDER BY w.priority, w.created_at, w.id LIMIT ${limit}))
       ORDER BY j.priority, j.created_at, j.id`),
     selectAgents(sql`ORDER BY joined_at, id`),

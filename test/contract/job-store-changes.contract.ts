@@ -229,6 +229,27 @@ export function changesContract(current: () => StoreUnderTest): void {
     })
   })
 
+  it('keeps a retry from the scheduler while its ended attempt is still being published, and no longer', async () => {
+    const { store, execute } = current()
+    const agent = await liveAgent(store)
+    const { state } = await runOn(store, agent, { retries: { max_attempts: 3, on: ['exit_nonzero'] } })
+    const exit = { code: 3, oom_killed: false, reason: 'exited' } as const
+    const event = { ...finished(state, agent), exit, error: jobError('exit_nonzero') } as Parameters<typeof move>[2]
+    const again = await move(store, state, event, { attempt: { attempt: 1, updates: 7 } })
+    expect(again.state.phase).toBe('queued')
+    const isShown = async (): Promise<boolean> => (await store.readScheduleView(10)).queued.length > 0
+    // Claimed since its agent's last beat; then listed as ended; then not listed any more.
+    expect(await isShown()).toBe(false)
+    await beat(store, agent, 2, [held(state, 1, { phase: 'finished' })])
+    expect(await isShown()).toBe(false)
+    await execute('UPDATE agents SET lease_until = 0')
+    expect(await isShown()).toBe(true)
+    await beat(store, agent, 3, [held(state, 1, { phase: 'finished' })])
+    expect(await isShown()).toBe(false)
+    await beat(store, agent, 4, [])
+    expect(await isShown()).toBe(true)
+  })
+
   it('shows the scheduler priority before age, each pool its own share, and nothing of a pool without agents', async () => {
     const { store } = current()
     const agent = await liveAgent(store)

@@ -16,6 +16,7 @@ import {
   agentOf,
   compareAge,
   compareRows,
+  isStillPublishing,
   jobKey,
   recordOf,
   rowOf,
@@ -181,7 +182,11 @@ export function readScheduleView(context: StoreContext, limit: number): Schedule
   }
   const rows = [...tables.jobs.values()]
   const waiting = rows.filter(
-    (row) => row.state.phase === 'queued' && row.notBeforeMs <= now() && pools.has(row.spec.pool),
+    (row) =>
+      row.state.phase === 'queued' &&
+      row.notBeforeMs <= now() &&
+      pools.has(row.spec.pool) &&
+      !isStillPublishing(context, row),
   )
   return {
     schedulerRev: tables.schedulerRev,

@@ -106,10 +106,22 @@ function heldAttempts({ tables, now }: StoreContext, row: JobRow): number[] {
   for (const { record, claimBeat } of row.attempts.values()) {
     const agent = tables.agents.get(record.agent)
     if (!agent || agent.leaseUntilMs + row.spec.lost_after_seconds * 1000 <= now()) continue
-    const since = agent.record.session === record.session && agent.record.beat <= claimBeat
-    if (since || agent.record.held.some((one) => isAttempt(one, row.state, record.attempt))) held.push(record.attempt)
+    if (isHeld(agent, row, { record, claimBeat })) held.push(record.attempt)
   }
   return held.toSorted((a, b) => a - b)
+}
+
+function isHeld({ record: agent }: AgentRow, { state }: JobRow, { record, claimBeat }: AttemptRow): boolean {
+  const since = agent.session === record.session && agent.beat <= claimBeat
+  return agent.session === '' || since || agent.held.some((one) => isAttempt(one, state, record.attempt))
+}
+
+/** A retry waits while its last attempt, which has ended, is still being published. */
+export function isStillPublishing({ tables, now }: StoreContext, row: JobRow): boolean {
+  const last = row.attempts.get(row.state.attempt)
+  const agent = last && tables.agents.get(last.record.agent)
+  if (!last || !agent || last.record.updates === null || agent.leaseUntilMs <= now()) return false
+  return row.queuedAtMs + row.spec.lost_after_seconds * 1000 > now() && isHeld(agent, row, last)
 }
 
 export function isAttempt(held: HeldAttempt, { tenant, id }: JobState, attempt: number): boolean {
