@@ -77,7 +77,7 @@ export function makePlan(seed: number): Plan {
     seed,
     agents: random.between(2, 3),
     clients,
-    jobs: Array.from({ length: random.between(3, 10) }, (_, index) => makeJob(random, index, clients)),
+    jobs: makeJobs(random, clients),
     faults: makeFaults(random),
   }
 }
@@ -101,7 +101,16 @@ function makeFaults(random: Prng): Fault[] {
   return Array.from({ length: random.between(10, 25) }, one).toSorted((a, b) => a.atMs - b.atMs)
 }
 
-function makeJob(random: Prng, index: number, clients: number): JobPlan {
+/** In most schedules no fault lasts as long as a job waits for a lost agent; in some it does. */
+const LOST_AFTER_S = { patient: [25, 40], hasty: [6, 12] } as const
+export const HASTY_S = 20
+
+function makeJobs(random: Prng, clients: number): JobPlan[] {
+  const lostAfter = random.chance(0.3) ? LOST_AFTER_S.hasty : LOST_AFTER_S.patient
+  return Array.from({ length: random.between(3, 10) }, (_, index) => makeJob(random, index, clients, lostAfter))
+}
+
+function makeJob(random: Prng, index: number, clients: number, lostAfter: readonly number[]): JobPlan {
   const watcher = () => ({
     client: random.int(clients),
     afterMs: random.between(0, 4_000),
@@ -111,7 +120,7 @@ function makeJob(random: Prng, index: number, clients: number): JobPlan {
   return {
     id: `job${index}`,
     atMs: random.between(0, 9_000),
-    spec: makeSpec(random, `job${index}`),
+    spec: { ...makeSpec(random, `job${index}`), lost_after_seconds: random.pick(lostAfter) },
     client: random.int(clients),
     watchers: Array.from({ length: random.between(1, 3) }, watcher),
     cancels: random.chance(0.3) ? Array.from({ length: random.between(1, 2) }, cancel) : [],
@@ -130,7 +139,6 @@ function makeSpec(random: Prng, id: string): JobSpec {
     env: { SIM: JSON.stringify(script) },
     parse_updates: false,
     resources: { ...TEMPLATE.resources, cpus: 1, memory: 2 ** 28, gpus: random.pick([0, 0, 1, 1, 2]) },
-    lost_after_seconds: random.pick([6, 12, 25]),
     stop_grace_seconds: random.between(1, 3),
     retries: {
       max_attempts: random.pick([1, 2, 3, 5]),
