@@ -1,8 +1,9 @@
 // docs/conformance.md says which test proves which sentence of the protocol. A test that was renamed or removed would turn
 // a row into a claim without proof: this file finds such rows by a search of the text, without running anything.
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { cellsOf, faultOf, namesIn, proofsIn } from '../support/named-tests.ts'
 
 const ROOT = path.join(import.meta.dirname, '..', '..')
 const page = readFileSync(path.join(ROOT, 'docs/conformance.md'), 'utf8')
@@ -13,39 +14,15 @@ interface Row {
   readonly proofs: readonly string[]
 }
 
-const SEPARATOR = ' › '
-
 /** Rows of the tables: `| section | sentence | tests |`, several tests parted by <br>. */
 function rowsOf(text: string): Row[] {
   return text
     .split('\n')
     .filter((line) => /^\| *[1-7]/.test(line))
     .map((line) => {
-      const cells = line.split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll('\\|', '|'))
-      const [, section = '', sentence = '', proofs = ''] = cells
-      return { section, sentence, proofs: proofs.split('<br>').flatMap((proof) => proof.trim() || []) }
+      const [section = '', sentence = '', proofs = ''] = cellsOf(line)
+      return { section, sentence, proofs: proofsIn(proofs) }
     })
-}
-
-/** The names as they are written in a file, before `each` fills in its values. */
-function namesIn(file: string): Set<string> {
-  const source = readFileSync(path.join(ROOT, file), 'utf8')
-  const calls = source.matchAll(/(?:\b(?:it|test)\(|\)\()\s*(['"`])((?:\\.|(?!\1).)*)\1/gs)
-  return new Set(Array.from(calls, ([, , name = '']) => name.replaceAll(/\\(.)/gs, '$1')))
-}
-
-const known = new Map<string, Set<string>>()
-
-/** What is wrong with `file › name`, or nothing. */
-function faultOf(proof: string): string | undefined {
-  const [quoted = '', ...rest] = proof.split(SEPARATOR)
-  const file = /^`(test\/[\w./-]+\.ts)`$/.exec(quoted)?.[1]
-  const name = rest.join(SEPARATOR)
-  if (file === undefined || name === '') return `"${proof}" is not of the form \`test/….ts\` › name`
-  if (!existsSync(path.join(ROOT, file))) return `there is no file ${file}`
-  const names = known.get(file) ?? namesIn(file)
-  known.set(file, names)
-  return names.has(name) ? undefined : `${file} has no test "${name}"`
 }
 
 const rows = rowsOf(page)
