@@ -128,7 +128,7 @@ it('an agent that drops each attempt: the job ends with agent_lost once, after m
   expect((job['transitions'] as { phase: string }[]).filter(({ phase }) => phase === 'finished')).toHaveLength(1)
 }, 60_000)
 
-it('2,000 submits at once are 2,000 jobs, and 1,000 with one key are one', async () => {
+it('2,000 submits at once: each is one job or refused, and 1,000 with one key are one job', async () => {
   const submitOver = (key?: string): Promise<{ status: number; body: Record<string, unknown> }> =>
     plane.call('POST', '/v1/jobs', {
       body: { image: 'x', pool: 'nobody' },
