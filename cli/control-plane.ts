@@ -4,7 +4,7 @@
 
 import { Command } from 'commander'
 import { resolve } from 'node:path'
-import { CliError, say, UsageError, type Cli } from './terminal/cli.ts'
+import { say, UsageError, type Cli } from './terminal/cli.ts'
 
 export function command(cli: Cli): Command {
   const controlPlane = new Command('control-plane').action(async () => {
@@ -59,17 +59,7 @@ async function restore(cli: Cli, file: string, force: boolean): Promise<void> {
 }
 
 async function migrate(cli: Cli): Promise<void> {
-  const [{ createClient }, { migrate: migrateClient }] = await Promise.all([
-    import('@libsql/client'),
-    import('../control-plane/store/migrate.ts'),
-  ])
-  const client = createClient(await databaseOf(cli))
-  try {
-    const applied = await migrateClient(client)
-    await say(cli, applied.length === 0 ? 'the database is up to date' : `applied ${applied.join(', ')}`)
-  } catch (error) {
-    throw new CliError(`Cannot migrate: ${error instanceof Error ? error.message : String(error)}`, 1, error)
-  } finally {
-    client.close()
-  }
+  const { migrateDatabase } = await import('../control-plane/store/libsql-store.ts')
+  const applied = await migrateDatabase(await databaseOf(cli))
+  await say(cli, applied.length === 0 ? 'the database is up to date' : `applied ${applied.join(', ')}`)
 }

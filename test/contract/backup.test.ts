@@ -182,3 +182,12 @@ describe('a restore', () => {
     expect(await readFile(movedTo ?? '', 'utf8')).toContain('zeros')
   })
 })
+
+it('migrate brings a new database to the schema once, and names a wrong setting in one sentence', async () => {
+  const env = cliEnv({ DRAY_DATABASE_URL: folder.urlOf('fresh.db') })
+  const migrate = (more = {}): ReturnType<typeof runCli> => runCli(['control-plane', 'migrate'], { ...env, ...more })
+  expect(await migrate()).toMatchObject({ code: 0, stderr: expect.stringMatching(/applied 0001_begin\.sql, 0002/) })
+  expect(await migrate()).toMatchObject({ code: 0, stderr: 'dray: the database is up to date\n' })
+  const wrong = await migrate({ DRAY_DATABASE_URL: 'nowhere' })
+  expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('DRAY_DATABASE_URL is "nowhere"') })
+})

@@ -36,7 +36,7 @@ export const rules: Readonly<Record<string, Rule>> = {
     packages: ['commander', 'zod', 'node:'],
   },
   'cli/control-plane.ts': {
-    ours: ['shared', 'deploy', 'control-plane/entry'],
+    ours: ['shared', 'deploy', 'control-plane/entry', 'control-plane/store'],
     packages: ['commander', 'zod', 'node:'],
   },
   'cli/agent.ts': { ours: ['shared', 'deploy', 'runner-agent'], packages: ['commander', 'zod', 'node:'] },
