@@ -22,12 +22,17 @@ export interface KillReasons {
 }
 
 export function earlierKill(end: EarlierEnd, reasons: KillReasons): KillReason | null {
-  if (end.code !== codeOf('SIGKILL') && end.code !== codeOf(end.stopSignal)) return null
+  if (!isKill(end.code, end.stopSignal)) return null
   if (reasons.overItsOutput) return 'output_limit'
   const ranMs = Date.parse(end.finishedAt) - Date.parse(end.startedAt)
   // No program is killed by chance just then; a cancel that came later changes nothing of it.
   if (reasons.timeoutSeconds !== null && ranMs >= reasons.timeoutSeconds * 1000) return 'timeout'
   return reasons.cancelRequested ? 'cancelled' : null
+}
+
+/** Whether the exit code is that of a container that was stopped, and did or did not obey. */
+export function isKill(code: number, stopSignal: string): boolean {
+  return code === codeOf('SIGKILL') || code === codeOf(stopSignal)
 }
 
 function codeOf(signal: string): number {

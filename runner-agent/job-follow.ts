@@ -1,8 +1,8 @@
 // A running container to its end: stop it when it should end, count its time, read its output, ask Docker how it ended,
 // and say what that means. Works the same for a container that was just started and for one that was found.
-import { outcomeOf, type ContainerEnd, type KillReason, type Outcome } from '../shared/outcome.ts'
+import { outcomeOf, type ContainerEnd, type Outcome } from '../shared/outcome.ts'
 import { effectiveLimits } from '../shared/job-spec.ts'
-import { earlierKill } from './earlier-kill.ts'
+import { containerEnd, UNKNOWN_END } from './container-end.ts'
 import type { ContainerInspection } from './engine/engine-client.ts'
 import { isEngineError } from './engine/engine-error.ts'
 import { retryEngine } from './engine-retry.ts'
@@ -90,31 +90,29 @@ function endOf(
   running: RunningContainer,
   found: ContainerInspection | null,
   uninterrupted: boolean,
-  stopper: Stopper,
+  { signal, sentAtMs }: Stopper,
 ): ContainerEnd {
-  const { signal, sentAtMs } = stopper
-  if (!found || isBeingRemoved(found)) return { code: null, oomKilled: false, killedBy: null }
-  const { ExitCode: code, OOMKilled: oomKilled, FinishedAt } = found.State
-  // Whoever lost its supervisor comes back as 255: the engine's doing, not the program's.
-  if (code === 255 && !uninterrupted) return { code: null, oomKilled: false, killedBy: null }
-  // It had ended by itself before our first signal reached it: then it is not our kill.
-  const ours = sentAtMs !== null && !(Date.parse(FinishedAt) < sentAtMs)
-  if (ours) return { code, oomKilled, killedBy: job.control.reason, ...(signal ? { signal } : {}) }
-  return { code, oomKilled, killedBy: running.adopted ? killedBefore(job, found) : null }
-}
-
-function killedBefore(job: JobContext, found: ContainerInspection): KillReason | null {
-  const { control, grant, deps } = job
-  const { ExitCode: code, StartedAt: startedAt, FinishedAt: finishedAt } = found.State
+  if (!found || isBeingRemoved(found)) return UNKNOWN_END
+  const { grant, deps, control } = job
+  const { ExitCode: code, OOMKilled: oomKilled, StartedAt: startedAt, FinishedAt: finishedAt } = found.State
   const { reason } = control
-  return earlierKill(
-    { code, startedAt, finishedAt, stopSignal: stopSignalOf(job, found) },
-    {
-      timeoutSeconds: effectiveLimits(grant.spec, deps.policy.defaults).timeoutSeconds,
-      cancelRequested: grant.cancel_requested || reason === 'cancelled',
-      overItsOutput: reason === 'output_limit',
-    },
-  )
+  const earlier = {
+    timeoutSeconds: effectiveLimits(grant.spec, deps.policy.defaults).timeoutSeconds,
+    cancelRequested: grant.cancel_requested || reason === 'cancelled',
+    overItsOutput: reason === 'output_limit',
+  }
+  return containerEnd({
+    code,
+    oomKilled,
+    startedAt,
+    finishedAt,
+    stopSignal: stopSignalOf(job, found),
+    uninterrupted,
+    signal,
+    sentAtMs,
+    reason,
+    earlier: running.adopted ? earlier : null,
+  })
 }
 
 /** By somebody else: what its state says then may be the removal's kill. */

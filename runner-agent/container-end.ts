@@ -1,0 +1,39 @@
+// What Docker says of an ended container, as the job's end: by itself, by our kill, by that of the process before this
+// one, or by an engine that starts again. Pure.
+import type { ContainerEnd, KillReason } from '../shared/outcome.ts'
+import { earlierKill, isKill, type KillReasons } from './earlier-kill.ts'
+
+export interface EndFacts {
+  readonly code: number
+  readonly oomKilled: boolean
+  /** As Docker stamps them. */
+  readonly startedAt: string
+  readonly finishedAt: string
+  readonly stopSignal: string
+  /** One engine process was there from the start to the end. */
+  readonly uninterrupted: boolean
+  /** Our last signal, and when the first was sent; null where none was. */
+  readonly signal: string | undefined
+  readonly sentAtMs: number | null
+  /** Why we want it stopped. */
+  readonly reason: KillReason | null
+  /** For a container that an earlier process held. */
+  readonly earlier: KillReasons | null
+}
+
+/** Nobody can say how it ended. */
+export const UNKNOWN_END: ContainerEnd = { code: null, oomKilled: false, killedBy: null }
+/** What lost its supervisor comes back so. */
+const ORPHANED = 255
+
+export function containerEnd(facts: EndFacts): ContainerEnd {
+  const { code, oomKilled, stopSignal, sentAtMs, signal } = facts
+  const orphaned = code === ORPHANED && !facts.uninterrupted
+  // It had ended by itself before our first signal reached it: then it is not our kill.
+  const ours = sentAtMs !== null && !(Date.parse(facts.finishedAt) < sentAtMs)
+  if (ours && !orphaned) return { code, oomKilled, killedBy: facts.reason, ...(signal ? { signal } : {}) }
+  const killedBy = facts.earlier && earlierKill(facts, facts.earlier)
+  // An engine that starts again stops what still runs, as it stops everything.
+  const byEngine = orphaned || (!facts.uninterrupted && isKill(code, stopSignal))
+  return byEngine && killedBy === null ? UNKNOWN_END : { code, oomKilled, killedBy }
+}
