@@ -109,7 +109,7 @@ async function startCreated(job: JobContext, id: string, imageDigest: string): P
     void sendInput(socket, inputOf(grant.spec))
     await waitForFence(job)
     control.anyStop.throwIfAborted()
-    await retryEngine(() => engine.startContainer(id, control.letGo), control.letGo)
+    await startOnce(job, id)
     job.announceRunning()
     output.started()
     return { id, imageDigest, output, otherBoot: false, adopted: false }
@@ -119,6 +119,16 @@ async function startCreated(job: JobContext, id: string, imageDigest: string): P
     if (!leavesContainer(error)) await removeForGood(deps, id)
     throw error
   }
+}
+
+/** Repeats a start that the engine did not answer, unless it happened: a container that has run must not run again. */
+async function startOnce({ deps: { engine }, control: { letGo } }: JobContext, id: string): Promise<void> {
+  let tried = false
+  await retryEngine(async () => {
+    const hasRun = tried && !(await engine.inspectContainer(id, letGo)).State.StartedAt.startsWith('0001-')
+    tried = true
+    if (!hasRun) await engine.startContainer(id, letGo)
+  }, letGo)
 }
 
 /** Attempt 2 and later run only once the stream holds their first update: it cuts off what the attempt before still says. */

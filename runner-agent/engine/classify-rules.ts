@@ -166,6 +166,15 @@ export const RULES: readonly Rule[] = [
     transient: true,
   },
   {
+    // The engine or its containerd died in the middle of this start: what had begun may have run, so it is not repeated.
+    during: 'start',
+    pattern: /task \S+ already exists|id already in use|code = Unavailable|ttrpc: closed|transport is closing/i,
+    kind: 'engine_fault',
+    code: 'engine_lost',
+    say: (failure) => `The engine was restarted while it started container "${failure.subject}".`,
+    hint: 'List "engine_lost" in the retries of jobs that may run again.',
+  },
+  {
     pattern: /is already in use by container/i,
     kind: 'name_in_use',
     code: 'internal',

@@ -35,7 +35,8 @@ const errorsOnly = {
   error: (message: string, fields?: object) => console.error(message, fields),
 }
 
-export async function startAgentFixture(): Promise<AgentFixture> {
+/** `engineSocket`: where the agent finds its engine, if not at the run's own. */
+export async function startAgentFixture(engineSocket = inject('engineSocket')): Promise<AgentFixture> {
   const nats = await startNats()
   const controlPlane = await startScriptedControlPlane(nats)
   const stateDir = await mkdtemp(path.join(tmpdir(), 'dray-agent-'))
@@ -44,7 +45,7 @@ export async function startAgentFixture(): Promise<AgentFixture> {
     DRAY_URL: controlPlane.url,
     DRAY_JOIN_TOKEN: 'join_x',
     DRAY_STATE: stateDir,
-    DOCKER_HOST: `unix://${inject('engineSocket')}`,
+    DOCKER_HOST: `unix://${engineSocket}`,
     DRAY_INTERNET_NETWORK: 'none',
     DRAY_DRAIN_SECONDS: '5',
   }
