@@ -69,7 +69,7 @@ describe('the control plane', () => {
     const listed = await stack.client.list({ limit: 500 })
     expect(listed.items.map(({ id }) => id).toSorted()).toEqual([...ids].toSorted())
     await expectEndedOnce([...ids])
-  }, 90_000)
+  }, 180_000)
 
   it('twice on one database: either may be asked, either may end or be killed, each job runs once', async () => {
     const other = await stack.addControlPlane()
@@ -90,7 +90,7 @@ describe('the control plane', () => {
     await other.process.stop('SIGKILL')
     expect(new Set([...first, ...second]).size).toBe(20)
     await expectEndedOnce([...first, ...second])
-  }, 90_000)
+  }, 180_000)
 })
 
 describe('an agent', () => {
@@ -131,7 +131,7 @@ describe('an agent', () => {
     for (const id of ids) await untilPhase(id, 'running', 'finished')
     const asked = performance.now()
     expect(await stack.agents[0]?.stop('SIGTERM')).toBe(0)
-    expect(performance.now() - asked).toBeLessThan(10_000)
+    expect(performance.now() - asked).toBeLessThan(12_000)
     await expectEndedOnce(ids)
     expect((await engine.listContainers(ids.map((id) => `dray.job=${id}`))).length).toBe(0)
   }, 60_000)
