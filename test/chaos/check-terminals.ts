@@ -72,7 +72,7 @@ export function wrongEnd(final: FinalJob, plan: JobPlan, wasCancelled: boolean):
   if (LOSSES.has(error)) return null
   if (error === 'timeout' && plan.timesOut) return null
   if (error === 'exit_nonzero' && plan.exit === 3 && exitCode === 3 && !plan.timesOut) return null
-  return `it ended in error ${error}, exit code ${exitCode}; its script ends ${plan.timesOut ? 'never' : plan.exit}`
+  return `it ended in error ${error}, exit code ${exitCode} (${final.message ?? ''}); its script ends ${plan.timesOut ? 'never' : plan.exit}`
 }
 
 function lastTime(events: readonly ChaosEvent[]): number {

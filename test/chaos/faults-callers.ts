@@ -94,6 +94,9 @@ async function cancelStorm({ book, tenants }: FollowerOptions, history: History,
 }
 
 async function slowClients(options: FollowerOptions, random: Seeded): Promise<void> {
-  const large = options.book.all.filter(({ plan }) => plan.lines > 400).slice(-8)
+  const large = options.book.all
+    .slice(-400)
+    .toSorted((a, b) => b.plan.lines - a.plan.lines)
+    .slice(0, 8)
   await watchWithoutReading(options, large, random.between(2_000, 8_000))
 }

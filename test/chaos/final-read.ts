@@ -89,6 +89,7 @@ function finalOf(view: JobView): FinalJob {
     tenant: view.tenant,
     status: view.status,
     error: view.error?.code,
+    message: view.error?.message.slice(0, 300),
     exitCode: view.exit?.code,
     attempt: view.attempt,
     createdAtMs: Date.parse(view.created_at),
@@ -107,14 +108,24 @@ async function lookForRemains({ stage, history }: FinalOptions): Promise<void> {
   for (const { part, engine } of stage.agents)
     for (const { job, attempt } of (await runningOn(engine.socketPath)) ?? [])
       history.note({ op: 'left', where: part.name, what: `container of ${job}, attempt ${attempt}` })
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name)))
-    if (environmentOf(pid).includes('CHAOS_CONTAINER='))
-      history.note({ op: 'left', where: 'kernel', what: `process ${pid}` })
+  const own = readProc('self', 'cgroup')
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    const isProcess = readProc(pid, 'environ').includes('CHAOS_CONTAINER=')
+    // An engine may have forgotten what it started; the kernel has not.
+    const group = readProc(pid, 'cgroup')
+    const isContainer = group !== own && /\/docker\/[0-9a-f]{64}/.test(group)
+    if (isProcess || isContainer)
+      history.note({
+        op: 'left',
+        where: 'the kernel',
+        what: `process ${pid} of a container (${readProc(pid, 'comm').trim()})`,
+      })
+  }
 }
 
-function environmentOf(pid: string): string {
+function readProc(pid: string, file: string): string {
   try {
-    return readFileSync(`/proc/${pid}/environ`, 'utf8')
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8')
   } catch {
     // Gone meanwhile.
     return ''

@@ -11,6 +11,7 @@ export interface FinalJob {
   readonly tenant: string
   readonly status: string
   readonly error?: string | undefined
+  readonly message?: string | undefined
   readonly exitCode?: number | null | undefined
   readonly attempt: number
   readonly createdAtMs: number

@@ -32,7 +32,7 @@ export interface Tenant {
   readonly marker: string
 }
 
-const SHAPES = { quick: 30, medium: 36, long: 18, slow: 12, timeout: 4 } as const
+const SHAPES = { quick: 30, medium: 36, long: 18, slow: 12, timeout: 4, flood: 0.5 } as const
 const REAL_SHARE = 0.12
 
 export function planJob(random: Seeded, tenant: Pick<Tenant, 'name' | 'marker'>, number: number): JobPlan {
@@ -43,6 +43,8 @@ export function planJob(random: Seeded, tenant: Pick<Tenant, 'name' | 'marker'>,
     long: { lines: random.int(500, 2000), parts: 5, pauseSeconds: random.between(0.1, 0.8) },
     slow: { lines: random.int(10, 60), parts: 6, pauseSeconds: random.between(0.8, 2) },
     timeout: { lines: random.int(1, 10), parts: 1, pauseSeconds: 0 },
+    // More than the kernel and the relay hold for a client that does not read.
+    flood: { lines: random.int(15_000, 25_000), parts: 2, pauseSeconds: 0.5 },
   }
   return {
     tag: `j${number}`,

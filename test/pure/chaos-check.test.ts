@@ -193,6 +193,13 @@ describe('promises 2 and 3: the story', () => {
     return [...story('client-1', first), ...story('client-1', second_, seqOf(1, 2))]
   }
 
+  test('what a wiped store took of a lost attempt is nobody’s violation: how much it had said is not known', () => {
+    const whole = retried.slice(1)
+    const more = story('client-1', [updates(1, 1, 3)])
+    expect(checkStories(history({ final: second, whole, more: [...WIPE, ...more] }))).toEqual([])
+    expect(kinds(checkStories(history({ final: second, whole, more })))).toEqual(['stale_accepted'])
+  })
+
   test('a retried job is read from its new attempt on', () => {
     expect(checkStories(history({ final: second, whole: retried }))).toEqual([])
   })
