@@ -13,7 +13,7 @@ import type { PullProgress } from './engine/pull-progress.ts'
 import { retryEngine } from './engine-retry.ts'
 import { sentenceOf } from './agent-log.ts'
 import type { JobContext, JobDeps } from './job-context.ts'
-import { leavesContainer } from './job-control.ts'
+import { leavesContainer, rejection } from './job-control.ts'
 import { relayOutput, type JobOutput } from './job-output.ts'
 import { ownUpdate, pullingUpdate } from './own-updates.ts'
 
@@ -80,7 +80,7 @@ export async function startContainer(job: JobContext, image: EnsuredImage): Prom
 /** Creates the container, or takes away one of the same name that an earlier, unanswered try has left. */
 async function createOnce(job: JobContext, plan: ContainerPlan): Promise<string> {
   const { deps, key, control } = job
-  const create = async () => (await deps.engine.createContainer(plan.name, plan.options, control.anyStop)).id
+  const create = () => createUnlessStopped(job, plan)
   return retryEngine(async () => {
     try {
       return await create()
@@ -96,6 +96,22 @@ async function createOnce(job: JobContext, plan: ContainerPlan): Promise<string>
       return create()
     }
   }, control.anyStop)
+}
+
+/** A create that is given up may happen all the same: what it makes then is removed, unless the next process is to find it. */
+async function createUnlessStopped({ deps, control: { anyStop } }: JobContext, plan: ContainerPlan): Promise<string> {
+  anyStop.throwIfAborted()
+  const making = deps.engine.createContainer(plan.name, plan.options)
+  try {
+    return (await Promise.race([making, rejection(anyStop)])).id
+  } catch (error) {
+    if (anyStop.aborted && !leavesContainer(anyStop.reason))
+      making.then(
+        ({ id }) => removeForGood(deps, id),
+        () => undefined,
+      )
+    throw error
+  }
 }
 
 async function startCreated(job: JobContext, id: string, imageDigest: string): Promise<RunningContainer> {
