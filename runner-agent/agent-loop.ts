@@ -56,6 +56,7 @@ export interface AgentLoop {
 
 const RENEWAL_CHECK_MS = 1_000
 const LEAVE_TIMEOUT_MS = 2_000
+const STRAYS_EVERY_MS = 30_000
 
 /** The parts that a loop owns and ends. */
 interface Running {
@@ -94,6 +95,7 @@ export async function startAgentLoop(parts: AgentParts): Promise<AgentLoop> {
   const deps = jobDeps(parts, { connection, machine, heartbeat, welcomed: welcomed.promise })
   // Before the first beat, which must list them: what is not listed counts as gone.
   for (const container of found) held.adopt({ key: container.key, found: container })
+  adoptStrays(parts, held, life.signal)
   return supervise(parts, { life, held, heartbeat, connection })
 }
 
@@ -156,6 +158,24 @@ function jobDeps(
     onPulled: () => wired.machine.refresh(),
     log,
   }
+}
+
+/**
+ * A container of ours that nobody holds: made by a process before this one after we had looked (its call was on its way, or
+ * it was another copy of this agent). What is held, or ended here, is left to its run.
+ */
+function adoptStrays({ engine, membership, log }: AgentParts, held: HeldJobs, signal: AbortSignal): void {
+  const look = async (): Promise<void> => {
+    try {
+      const found = await findContainers(engine, membership.agent, signal)
+      if (held.accepting) for (const container of found) held.adopt({ key: container.key, found: container })
+    } catch (error) {
+      // The engine is away: the next look comes.
+      if (!signal.aborted) log.info('Containers could not be listed.', { error: sentenceOf(error) })
+    }
+  }
+  const timer = setInterval(() => void look(), STRAYS_EVERY_MS)
+  signal.addEventListener('abort', () => clearInterval(timer), { once: true })
 }
 
 function supervise(parts: AgentParts, running: Running): AgentLoop {

@@ -213,8 +213,9 @@ function createContext(
 /** Nothing of this attempt is left to end: its container goes, unless the next process is to find it. */
 async function settleFailure(deps: JobDeps, key: AttemptKey, state: RunState, error: unknown): Promise<RunEnd> {
   if (error instanceof JobRewound) return 'again'
-  if (leavesContainer(error)) return 'over'
+  const how = state.grant ? 'over' : 'unclaimed'
+  if (leavesContainer(error)) return how
   if (!(error instanceof JobDropped)) deps.log.error('A job run ended badly.', { ...key, error: sentenceOf(error) })
   if (state.containerId !== null) await removeForGood(deps, state.containerId)
-  return state.grant ? 'over' : 'unclaimed'
+  return how
 }
