@@ -30,10 +30,20 @@ function checkGpus(history: History, started: readonly ContainerStory[]): void {
   for (const [index, one] of started.entries()) {
     for (const other of started.slice(index + 1)) {
       const shares = one.host === other.host && one.gpus.some((gpu) => other.gpus.includes(gpu))
-      if (shares && (one.startedMs ?? 0) < endOf(other) && (other.startedMs ?? 0) < endOf(one))
+      // Two processes of one agent on a machine, after somebody copied its state: neither knows what the other starts.
+      if (
+        shares &&
+        !hasTwin(history, one) &&
+        (one.startedMs ?? 0) < endOf(other) &&
+        (other.startedMs ?? 0) < endOf(one)
+      )
         history.violated('doubled', `${nameOf(one)} and ${nameOf(other)} use one GPU at the same time`)
     }
   }
+}
+
+function hasTwin({ troubles }: History, { agent }: ContainerStory): boolean {
+  return troubles.some((one) => one.agent === agent && one.what === 'agent-twin')
 }
 
 function endOf({ endedMs }: ContainerStory): number {
@@ -69,7 +79,8 @@ function checkLife(history: History, container: ContainerStory, allowedMs: numbe
 
 function overAt(story: JobStory | undefined, { attempt }: ContainerStory): number | null {
   const step = story?.steps.find(
-    ({ before, after }) => before.assignment?.attempt === attempt && after.assignment === null,
+    ({ before, after }) =>
+      before.assignment?.attempt === attempt && before.assignment.session !== null && after.assignment === null,
   )
   return step?.ms ?? null
 }

@@ -42,11 +42,26 @@ function checkOrder(history: History, { client, job, after, frames }: Reading): 
 
 function checkGaps(history: History, { client, job, frames }: Reading, mayMiss: boolean): void {
   for (const { kind, from, seq } of frames)
-    if (kind === 'gap' && !mayMiss)
+    if (kind === 'gap' && !mayMiss && !wasCutOff(history, job, attemptOf(from)))
       history.violated(
         'gaps',
         `${job}: ${client} is told of a gap ${shown(from)} to ${shown(seq)}: nothing was destroyed`,
       )
+}
+
+const SILENT_MS = 6_000
+
+/** Its agent fell silent after the attempt had ended and before all was stored: the retry did not wait for it. */
+function wasCutOff({ jobs, troubles }: History, job: string, attempt: number): boolean {
+  const steps = jobs.get(job)?.steps ?? []
+  const ended = steps.find(({ cause }) => cause.type === 'finished' && cause.attempt === attempt)
+  const next = ended && steps.find(({ ms, event }) => event === 'assigned' && ms > ended.ms)
+  if (ended?.cause.type !== 'finished' || !next) return false
+  const { agent } = ended.cause
+  return troubles.some((one) => {
+    const toMs = one.toMs ?? next.ms
+    return one.agent === agent && toMs > ended.ms && one.fromMs < next.ms && toMs - one.fromMs >= SILENT_MS
+  })
 }
 
 /**

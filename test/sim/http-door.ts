@@ -4,6 +4,7 @@ import { claimBodySchema, SESSION_HEADER, type FinishBody, type HeartbeatBody } 
 import { AppError, problemOf } from '../../shared/errors.ts'
 import type { HttpAnswer, Post } from '../../runner-agent/http-post.ts'
 import type { ControlPlane } from './control-plane.ts'
+import type { Loop } from './loop.ts'
 import type { Network } from './network.ts'
 import type { Prng } from './prng.ts'
 import { before } from './sim-bus.ts'
@@ -14,10 +15,15 @@ interface Request {
   readonly body: string
 }
 
-/** A balancer in front of all control planes: it may pick one that is dead. */
-export function createHttpDoor(net: Network, random: Prng, planes: readonly ControlPlane[]): Post {
+/** A balancer in front of all control planes: one that has not answered its health checks for a while gets no calls. */
+const UNHEALTHY_AFTER_MS = 2_000
+
+export function createHttpDoor(loop: Loop, net: Network, random: Prng, planes: readonly ControlPlane[]): Post {
+  const isHealthy = ({ proc }: ControlPlane): boolean =>
+    proc.alive && !(proc.paused && loop.nowMs - proc.pausedSinceMs > UNHEALTHY_AFTER_MS)
   return (path, headers, body, signal) => {
-    const plane = random.pick(planes)
+    const healthy = planes.filter(isHealthy)
+    const plane = random.pick(healthy.length > 0 ? healthy : planes)
     return before(
       signal,
       net.call(plane.proc, () => answer(plane, { path, headers, body })),

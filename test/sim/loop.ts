@@ -19,6 +19,7 @@ export interface Proc {
   readonly host: Host
   alive: boolean
   paused: boolean
+  pausedSinceMs: number
   /** Events that came due while it was paused. */
   held: LoopEvent[]
   /** Called once when it dies. */
@@ -67,7 +68,7 @@ export function createHost(name: string): Host {
 }
 
 export function createProc(name: string, host: Host): Proc {
-  return { name, host, alive: true, paused: false, held: [], onDeath: new Set() }
+  return { name, host, alive: true, paused: false, pausedSinceMs: 0, held: [], onDeath: new Set() }
 }
 
 export function createLoop({ root, strict, onError }: LoopOptions): Loop {
@@ -157,6 +158,7 @@ export function createLoop({ root, strict, onError }: LoopOptions): Loop {
       }),
     pause(proc) {
       proc.paused = true
+      proc.pausedSinceMs = nowMs
     },
     resume(proc) {
       proc.paused = false

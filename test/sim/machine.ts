@@ -109,6 +109,7 @@ export function createMachine(loop: Loop, history: History, host: Host, wall: Wa
       const id = `${host.name}-${made}`
       const container = newContainer(id, name, labels, script, host, gpus)
       history.containers.push(container.story)
+      history.trace('created', name, host.name)
       machine.containers.set(id, container)
       return container
     },
@@ -128,6 +129,7 @@ export function createMachine(loop: Loop, history: History, host: Host, wall: Wa
     remove(container) {
       end(container, 137, false)
       container.story.removedMs = loop.nowMs
+      history.trace('removed', container.name)
       machine.containers.delete(container.id)
       for (const watcher of [...container.watchers]) watcher('end')
     },

@@ -118,7 +118,7 @@ function record(history: History, subject: string, { batch, streamSeq }: StoredB
     const text = textOf(update)
     list.push({ place, attempt: Number(attempt), n: batch.n + index, session: batch.session, text })
   }
-  history.trace('stored', job, attempt, batch.n, endOf(batch), streamSeq)
+  history.trace('stored', job, attempt, batch.n, endOf(batch), streamSeq, batch.session)
 }
 
 /** What of an update tells it from any other: a line's text, or the phase of one of the agent's own. */

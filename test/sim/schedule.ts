@@ -136,14 +136,18 @@ function planEnd(world: World, healedMs: number, progress: Progress): void {
   })
 }
 
+/** One that was made, and never started, by the older of two copies of an agent stays until the agent's next start. */
+function containersOf({ troubles }: World['history'], { id, machine }: World['agents'][number]) {
+  const hadTwin = troubles.some(({ agent, what }) => agent === id && what === 'agent-twin')
+  return [...machine.containers.values()].filter(({ status }) => !(hadTwin && status === 'created'))
+}
+
 /** Null when everything has come to its end. */
 function whatIsLeft({ history, plan, agents }: World, progress: Progress): string | null {
   if (progress.submits > 0) return `${progress.submits} submits without an answer`
   const alive = plan.jobs.filter(({ id }) => history.jobs.get(id)?.state?.phase !== 'finished')
   if (alive.length > 0) return `jobs not ended: ${alive.map(({ id }) => id).join()}`
-  const containers = agents
-    .filter((agent) => !isBurnt(agent))
-    .flatMap(({ machine }) => [...machine.containers.values()])
+  const containers = agents.filter((agent) => !isBurnt(agent)).flatMap((agent) => containersOf(history, agent))
   if (containers.length > 0) return `containers left: ${containers.map(({ name }) => name).join()}`
   return progress.readers > 0 ? `${progress.readers} readers without an end` : null
 }

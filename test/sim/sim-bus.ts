@@ -176,6 +176,7 @@ function openSession(nats: Nats, link: NatsLink, subject: string, fromN: number,
   const { proc } = link
   const queue: StoredBatch[] = []
   let isOver = false
+  let isBroken = false
   let wake = (): void => undefined
   let unsubscribe = (): void => undefined
   let lastMs = 0
@@ -185,8 +186,9 @@ function openSession(nats: Nats, link: NatsLink, subject: string, fromN: number,
   }
   /** In the order of the stream; what the way swallows is missed by its heartbeat, and the session ends. */
   const deliver = (stored: StoredBatch | null): void => {
-    if (isOver || !proc.alive) return unsubscribe()
+    if (isOver || isBroken || !proc.alive) return unsubscribe()
     if (stored === null || !net.isOpen(links.server.host, proc.host)) {
+      isBroken = true
       loop.at(proc, nats.random.between(10, 8_000), end)
       return unsubscribe()
     }

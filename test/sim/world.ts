@@ -96,7 +96,7 @@ export function createWorld(plan: Plan, { hooks, strict, onTrace }: WorldOptions
       createProc(`client${index}`, createHost(`client${index}`)),
     ),
     planeWorld,
-    agentWorld: { loop, nats, history, hooks, post: createHttpDoor(net, random, planes), log },
+    agentWorld: { loop, nats, history, hooks, post: createHttpDoor(loop, net, random, planes), log },
     clientWorld: { loop, net, random, history, hooks, planes, onWire: watchWire(history) },
   }
 }
