@@ -118,18 +118,25 @@ function readStream(options: {
   })
 }
 
-/** Opens streams and does not read them; resolves with the close codes. */
+const LAST_LOOK_MS = 500
+
+/** Opens streams, does not read them for a while, and then looks at how they were closed meanwhile, if they were. */
 export async function watchWithoutReading(
-  options: FollowerOptions,
+  { stage, tenants, history, random, over }: FollowerOptions,
   jobs: readonly BookedJob[],
   ms: number,
 ): Promise<void> {
-  const opened = jobs.map((job) => {
-    const calls = options.tenants.find(({ tenant }) => tenant.name === job.plan.tenant) ?? options.tenants[0]
-    const url = options.random.pick(options.stage.controlPlanes).url.replace('http', 'ws')
-    const socket = new WebSocket(`${url}/v1/jobs/${job.id}/stream?after=0`, ['dray.v1', `bearer.${calls.tenant.key}`])
-    return socket.on('error', () => undefined).on('open', () => socket.pause())
+  const sockets = jobs.map((job) => {
+    const calls = tenants.find(({ tenant }) => tenant.name === job.plan.tenant) ?? tenants[0]
+    const url = `${random.pick(stage.controlPlanes).url.replace('http', 'ws')}/v1/jobs/${job.id}/stream?after=0`
+    const socket = new WebSocket(url, ['dray.v1', `bearer.${calls.tenant.key}`])
+    return socket
+      .on('error', () => undefined)
+      .on('open', () => socket.pause())
+      .on('close', (code: number) => history.note({ op: 'close', client: 'slow', job: job.id, code }))
   })
-  await pause(ms, options.over)
-  for (const socket of opened) socket.terminate()
+  await pause(ms, over)
+  for (const socket of sockets) if (socket.readyState === WebSocket.OPEN) socket.resume()
+  await pause(LAST_LOOK_MS, over)
+  for (const socket of sockets) socket.terminate()
 }

@@ -101,16 +101,24 @@ function createWire(from: Socket, to: Socket, way: 'up' | 'down', state: () => L
   const queue: { readonly bytes: Buffer | 'end' | 'close'; readonly dueMs: number }[] = []
   let timer: NodeJS.Timeout | undefined
   let lastDueMs = 0
+  let isFull = false
+  const drained = (): void => {
+    isFull = false
+    flow()
+  }
   const flow = (): void => {
     clearTimeout(timer)
-    if (state()[way] === 'cut') return
+    if (isFull || state()[way] === 'cut') return
     for (let head = queue[0]; head; head = queue[0]) {
       const waitMs = head.dueMs - performance.now()
       if (waitMs > 0) return void (timer = setTimeout(flow, waitMs))
       queue.shift()
       if (head.bytes === 'end') to.end()
       else if (head.bytes === 'close') to.destroy()
-      else if (!to.destroyed && !to.write(head.bytes)) return void to.once('drain', flow)
+      else if (!to.destroyed && !to.write(head.bytes)) {
+        isFull = true
+        return void to.once('drain', drained)
+      }
     }
     from.resume()
   }

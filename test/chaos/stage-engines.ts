@@ -10,7 +10,7 @@ import { ensureImages } from '../../deploy/image.ts'
 import { eventually } from '../support/eventually.ts'
 import type { RunningContainer } from './history.ts'
 import type { Part } from './part.ts'
-import type { MakePart } from './stage.ts'
+import type { MakePart } from './stage-parts.ts'
 
 export interface StageEngine {
   readonly socketPath: string
