@@ -67,7 +67,8 @@ export async function claim(core: CoreContext, call: AgentCall, key: JobKey, bod
   if (isFirst) return grantOf(core, record, state, NOTHING_STORED)
   const stored = await core.bus.readResume(agent.id, { ...key, attempt: body.attempt })
   // The process that published is asking: it remembers better than its last beat tells.
-  const isSameProcess = applied.kind === 'refused' && applied.refusal === 'duplicate'
+  const isSameProcess =
+    stored.session === session || record.attempts.some((row) => row.attempt === body.attempt && row.session === session)
   return grantOf(core, record, state, isSameProcess ? stored : behindTold(stored, call, key, body.attempt))
 }
 
