@@ -10,6 +10,7 @@ import { join } from 'node:path'
 export const INNER = 'DRAY_CHAOS_DIR'
 /** What the inner process has to end its engines in order. */
 const ORDERLY_MS = 25_000
+const LEASH_MS = 1_000
 
 /** Runs this program again inside; resolves with its exit code. */
 export async function runInside(program: string, args: readonly string[], keep: boolean): Promise<number> {
@@ -17,19 +18,22 @@ export async function runInside(program: string, args: readonly string[], keep: 
   const words = ['--mount', '--pid', '--net', '--propagation', 'private', '--fork', '--kill-child', '--mount-proc']
   const script = 'ip link set lo up && exec "$@"'
   const inner = ['sh', '-c', script, 'sh', process.execPath, program, ...args]
-  // The first name outlives our own SIGKILL by nothing.
+  // The kernel ends the first of them with us, however we end, and that one all the others.
   const command = ['--pdeathsig', 'KILL', '--', 'unshare', ...words, 'docker-init', '--', ...inner]
   const child = spawn('setpriv', command, {
     env: { ...process.env, [INNER]: dir },
     stdio: ['pipe', 'inherit', 'inherit'],
   })
   let cutOff: NodeJS.Timeout | undefined
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.on(signal, () => {
-      // The end of its stdin asks the inner process to end in order; unshare itself passes no signal on.
-      child.stdin.end()
-      cutOff ??= setTimeout(() => child.kill('SIGKILL'), ORDERLY_MS)
-    })
+  const end = (): void => {
+    // The end of its stdin asks the inner process to end in order; unshare itself passes no signal on.
+    child.stdin.end()
+    cutOff ??= setTimeout(() => child.kill('SIGKILL'), ORDERLY_MS)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end)
+  // Whoever started us was killed: nobody is there to read what we would say.
+  const parent = process.ppid
+  const leash = setInterval(() => (process.ppid === parent ? undefined : end()), LEASH_MS)
   const code = await new Promise<number>((resolve, reject) => {
     child.once('error', (error) =>
       reject(new Error(`Cannot make namespaces: ${error.message}. It takes root and Linux.`)),
@@ -37,6 +41,7 @@ export async function runInside(program: string, args: readonly string[], keep: 
     child.once('exit', (exitCode) => resolve(exitCode ?? 1))
   })
   clearTimeout(cutOff)
+  clearInterval(leash)
   child.stdin.destroy()
   if (!keep) await rm(dir, { recursive: true, force: true })
   return code
