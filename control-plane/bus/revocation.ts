@@ -3,6 +3,9 @@
 // answers 200 to a push that it ignores, and two control planes may push at the same time.
 //
 // A JWT minted in a later second is admitted again, so the caller stops minting first.
+//
+// Of two account JWTs issued in the same second the server obeys the newer one at once, but may keep the other one on its
+// disk: after a restart the second revocation was gone. So each is issued in a later second than the one before it.
 import { decode, encodeAccount, type Account } from '@nats-io/jwt'
 import type { NatsConnection } from '@nats-io/nats-core'
 import { pause } from '../../shared/pause.ts'
@@ -16,12 +19,13 @@ const KEEP_SECONDS = 7 * 86_400
 export async function revokeUser(system: NatsConnection, identity: NatsIdentity, nkey: string): Promise<void> {
   const nowSeconds = Math.floor(Date.now() / 1000)
   for (let tries = 0; tries < TRIES; tries += 1) {
-    const live = await liveAgents(system, identity)
+    const { account: live, issuedAtSeconds } = await liveAgents(system, identity)
     if ((live.revocations?.[nkey] ?? 0) >= nowSeconds) return
     const kept = Object.entries(live.revocations ?? {}).filter(([, at]) => at > nowSeconds - KEEP_SECONDS)
     const revocations = { ...Object.fromEntries(kept), [nkey]: nowSeconds }
     const { id } = identity.accounts.agents
     const operator = keyOf(identity.operator.seed)
+    await pause(Math.max(0, (issuedAtSeconds + 1) * 1000 - Date.now()), new AbortController().signal)
     const jwt = await encodeAccount('AG', id, { ...live, revocations }, { signer: operator })
     await system.request('$SYS.REQ.CLAIMS.UPDATE', jwt, { timeout: TIMEOUT_MS })
     await pause(50 * tries, new AbortController().signal)
@@ -29,12 +33,17 @@ export async function revokeUser(system: NatsConnection, identity: NatsIdentity,
   throw new Error(`NATS did not take the revocation of ${nkey}`)
 }
 
-async function liveAgents(system: NatsConnection, identity: NatsIdentity): Promise<Partial<Account>> {
+interface LiveAccount {
+  readonly account: Partial<Account>
+  readonly issuedAtSeconds: number
+}
+
+async function liveAgents(system: NatsConnection, identity: NatsIdentity): Promise<LiveAccount> {
   const { id } = identity.accounts.agents
   const answer = await system.request(`$SYS.REQ.ACCOUNT.${id}.CLAIMS.LOOKUP`, '', { timeout: TIMEOUT_MS })
   const claims = decode<Account>(answer.string())
   const operator = keyOf(identity.operator.seed).getPublicKey()
   if (claims.sub !== id || claims.iss !== operator)
     throw new Error('NATS holds a foreign JWT for the account of agents')
-  return claims.nats
+  return { account: claims.nats, issuedAtSeconds: claims.iat }
 }

@@ -38,7 +38,7 @@ it('a restore in the middle of running jobs: each job of the backup ends once, a
   await stack.client.setAgent(later, 'cordon')
   const submit = async (script: string, more = {}): Promise<string> =>
     (await stack.client.submit(shell(image, `echo begin; ${script}`, more))).id
-  const short = 'sleep 3; echo end'
+  const short = 'sleep 8; echo end'
   const kept = await submit('for i in $(seq 1 120); do echo $i; sleep 0.1; done')
   const lost = await submit(short, { lost_after_seconds: 5 })
   const again = await submit(short, { retries: { max_attempts: 2, on: ['agent_lost'] } })

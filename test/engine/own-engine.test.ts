@@ -62,7 +62,10 @@ test('a second starter shares the engine and does not stop it', async () => {
 
 test('the engine ends when its starter is killed, and the next start finds its place clean', async () => {
   const { starter, pid } = await startElsewhere()
+  // Only its end is told to others: while it is being killed its engine is still shared with whoever asks.
+  const ended = once(starter, 'exit')
   starter.kill('SIGKILL')
+  await ended
   const next = await startEngine({ stateDir, network: 'isolated' })
   expect(next.pid).not.toBe(pid)
   expect(startTimeOf(pid)).toBeUndefined()

@@ -110,15 +110,15 @@ describe('parseStrictJson()', () => {
     ['small objects', `[${'{"a":1,"b":"c"},'.repeat(2 ** 20 - 1)}0]`],
     ['numbers', `[${'1234567,'.repeat(2 ** 21 - 1)}0]`],
     ['one object', `{${Array.from({ length: 2 ** 20 }, (_, n) => `"k${n + 2 ** 20}":1`).join(',')}}`],
-  ])('reads 16 MiB of %s in under 2 s', (_what, text) => {
+  ])('reads 16 MiB of %s in seconds, not hours', (_what, text) => {
     const startMs = performance.now()
     try {
       strict(text)
     } catch {
       // The brackets are refused; how fast is what is asked here.
     }
-    // Alone it is under one second; the slack is for a busy machine.
-    expect(performance.now() - startMs).toBeLessThan(2_000)
+    // Alone it is under one second; a parser that is quadratic takes hours.
+    expect(performance.now() - startMs).toBeLessThan(15_000)
   })
 })
 
