@@ -11,7 +11,7 @@ export function checkContainers(world: World, healedMs: number): void {
   const lostAfterMs = new Map(plan.jobs.map(({ id, spec }) => [id, spec.lost_after_seconds * 1000]))
   for (const container of started) {
     checkFenced(history, container)
-    const allowedMs = (lostAfterMs.get(container.job) ?? 0) + TERM_MS
+    const allowedMs = (lostAfterMs.get(container.job) ?? 0) + TERM_MS + (container.ignoresTerm ? GRACE_MS : 0)
     checkLife(history, container, allowedMs, healedMs)
   }
 }
@@ -58,8 +58,9 @@ function checkFenced(history: History, container: ContainerStory): void {
   if (!isFenced) history.violated('stale_accepted', `${nameOf(container)} started before its first update was stored`)
 }
 
-/** A term, the grace of the stop, and what a busy machine takes for it. */
-const TERM_MS = 6_000 + 10_000 + 5_000
+/** A term, and what a busy machine takes for a stop. */
+const TERM_MS = 6_000 + 2_000
+const GRACE_MS = 10_000
 /** Nobody is there, or can act, to stop a container then. */
 const HELPLESS = /^(agent-|machine-|engine-)/
 

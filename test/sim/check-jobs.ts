@@ -3,7 +3,7 @@
 // agent's; and a job whose agent died is in the queue again within ten seconds.
 import { willRetry } from '../../shared/job-machine.ts'
 import { isTerminal } from '../../shared/job.ts'
-import type { History, JobStory, Step } from './history.ts'
+import type { ContainerStory, History, JobStory, Step } from './history.ts'
 import type { FaultKind } from './plan.ts'
 import type { World } from './world.ts'
 
@@ -16,15 +16,32 @@ export function checkJobs(world: World, healedMs: number): void {
     for (const step of story.steps) {
       const stale = staleness(step)
       if (stale) history.violated('stale_accepted', `${id}: ${stale}`)
-      checkLease(history, id, step)
+      checkLease(world, id, step)
     }
     checkCancel(history, story)
+    checkFinishes(history, story)
+    checkCancelled(world, story, healedMs)
     const attempts = new Set(story.steps.filter(({ event }) => event === 'claimed').map(({ after }) => after.attempt))
     if (attempts.size > spec.retries.max_attempts)
       history.violated('doubled', `${id}: ${attempts.size} attempts, at most ${spec.retries.max_attempts} are allowed`)
   }
   checkGpuLeases(history)
   checkRequeue(world, healedMs)
+}
+
+/** What was acknowledged is in the database, and it came from a process that said it. */
+function checkFinishes({ finishes, violated }: History, { id, steps }: JobStory): void {
+  const calls = finishes.filter(({ job }) => job === id)
+  const ends = steps.flatMap(({ cause }) => (cause.type === 'finished' ? [cause] : []))
+  for (const { attempt, session, acked } of calls)
+    if (acked && !ends.some((end) => end.attempt === attempt))
+      violated('lost', `${id}: the end of attempt ${attempt} was acknowledged to ${session} and is nowhere`)
+  for (const { attempt, session } of ends)
+    if (!calls.some((call) => call.attempt === attempt && call.session === session))
+      violated(
+        'stale_accepted',
+        `${id}: attempt ${attempt} was finished in the name of ${session}, which never said so`,
+      )
 }
 
 function checkEnd(history: History, { id, steps }: JobStory): void {
@@ -53,17 +70,37 @@ function checkCancel(history: History, { id, steps }: JobStory): void {
     history.violated('other', `${id}: assigned after it was cancelled`)
 }
 
+/** From when everything is well again, until the container of a cancelled job is gone, beside its grace. */
+const CANCEL_MS = 8_000
+
+/** A cancel that was taken reaches the container, whatever answer was lost. */
+function checkCancelled({ history }: World, { id, steps }: JobStory, healedMs: number): void {
+  const cancel = steps.find(({ event }) => event === 'cancel_requested')
+  if (cancel?.cause.type !== 'cancel_requested') return
+  const attempt = cancel.after.assignment?.attempt
+  const untilMs = Math.max(cancel.ms, healedMs) + cancel.cause.graceSeconds * 1000 + CANCEL_MS
+  for (const container of history.containers)
+    if (container.job === id && container.attempt === attempt && livedBeyond(container, untilMs))
+      history.violated('orphans', `${id}: its container lived ${untilMs} ms and longer, though it was cancelled`)
+}
+
+function livedBeyond({ startedMs, endedMs }: ContainerStory, ms: number): boolean {
+  return startedMs !== null && (endedMs ?? Number.POSITIVE_INFINITY) > ms
+}
+
 /** How long before a lapse the agent's trouble may have ended: a lease, and the longest pause between two tries. */
 const LEASE_MEMORY_MS = 6_000 + 6_000
+/** A database that fails half of the beats, or takes longer for them than a lease, lets leases run out. */
+const LEASE_TAKERS: readonly FaultKind[] = ['store-slow', 'store-fails-before', 'store-fails-after']
 
 /** Promise 4: an agent that beats and is heard never loses its lease, whatever the control plane goes through. */
-function checkLease({ troubles, violated }: History, job: string, { event, ms, reason, before }: Step): void {
+function checkLease({ plan, history }: World, job: string, { event, ms, reason, before }: Step): void {
   if (event !== 'lapsed' || !reason?.startsWith('the lease')) return
   const agent = before.assignment?.agent
-  const isExcused = troubles.some(
-    (one) => one.agent === agent && one.fromMs <= ms && (one.toMs ?? ms) >= ms - LEASE_MEMORY_MS,
-  )
-  if (!isExcused) violated('other', `${job}: the lease of ${agent} ran out though nothing was wrong with it`)
+  const isNear = (fromMs: number, toMs: number): boolean => fromMs <= ms && toMs >= ms - LEASE_MEMORY_MS
+  if (plan.faults.some(({ kind, atMs, forMs }) => LEASE_TAKERS.includes(kind) && isNear(atMs, atMs + forMs))) return
+  const isExcused = history.troubles.some((one) => one.agent === agent && isNear(one.fromMs, one.toMs ?? ms))
+  if (!isExcused) history.violated('other', `${job}: the lease of ${agent} ran out though nothing was wrong with it`)
 }
 
 /** At no moment is one GPU promised to two jobs. */

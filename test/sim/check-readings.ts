@@ -51,16 +51,21 @@ function checkGaps(history: History, { client, job, frames }: Reading, mayMiss: 
 
 const SILENT_MS = 6_000
 
-/** Its agent fell silent after the attempt had ended and before all was stored: the retry did not wait for it. */
-function wasCutOff({ jobs, troubles }: History, job: string, attempt: number): boolean {
+/**
+ * Its agent fell silent after the attempt had ended and before all was stored: a retry does not wait for it. Or it died,
+ * and what it had to say was about a container that never was: no log holds that.
+ */
+function wasCutOff({ jobs, troubles, containers }: History, job: string, attempt: number): boolean {
   const steps = jobs.get(job)?.steps ?? []
   const ended = steps.find(({ cause }) => cause.type === 'finished' && cause.attempt === attempt)
-  const next = ended && steps.find(({ ms, event }) => event === 'assigned' && ms > ended.ms)
-  if (ended?.cause.type !== 'finished' || !next) return false
+  if (ended?.cause.type !== 'finished') return false
   const { agent } = ended.cause
+  const next = steps.find(({ ms, event }) => event === 'assigned' && ms > ended.ms)
+  const hadContainer = containers.some((one) => one.job === job && one.attempt === attempt)
   return troubles.some((one) => {
-    const toMs = one.toMs ?? next.ms
-    return one.agent === agent && toMs > ended.ms && one.fromMs < next.ms && toMs - one.fromMs >= SILENT_MS
+    const toMs = one.toMs ?? Number.POSITIVE_INFINITY
+    if (one.agent !== agent || toMs <= ended.ms) return false
+    return next ? one.fromMs < next.ms && toMs - one.fromMs >= SILENT_MS : !hadContainer
   })
 }
 

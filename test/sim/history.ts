@@ -40,6 +40,8 @@ export interface ContainerStory {
   startedPlace: number
   endedMs: number | null
   removedMs: number | null
+  /** It ends by SIGKILL only, after its grace. */
+  readonly ignoresTerm: boolean
   /** What it printed so far. */
   printed: number
 }
@@ -78,13 +80,15 @@ export interface History {
   readonly violations: Violation[]
   /** When the stream lost messages that it had acknowledged. */
   readonly streamLossesMs: number[]
+  /** Calls of `finish` as they reached a control plane; `acked`: the answer was 200. */
+  readonly finishes: { readonly job: string; readonly attempt: number; readonly session: string; acked: boolean }[]
   /** When agents could not beat, for whatever reason of their own side: until null, still. */
   readonly troubles: { readonly agent: string; readonly fromMs: number; toMs: number | null; readonly what: string }[]
   job(id: string): JobStory
   storedOf(job: string): StoredUpdate[]
   /** The next place in the order of everything. */
   place(): number
-  violated(check: Check, what: string): void
+  violated(this: void, check: Check, what: string): void
   trace(kind: string, ...values: readonly (string | number)[]): void
   readonly hash: number
 }
@@ -105,6 +109,7 @@ export function createHistory(nowMs: () => number, onTrace?: (line: string) => v
     readings: [],
     violations,
     streamLossesMs: [],
+    finishes: [],
     troubles: [],
     job(id) {
       const known = jobs.get(id) ?? { id, accepted: false, steps: [], state: null }

@@ -9,6 +9,8 @@ import type { Frame } from '../../shared/update.ts'
 import type { Loop } from './loop.ts'
 
 export interface Hooks {
+  /** The database compares nothing before it writes. */
+  readonly isStoreLax: boolean
   readonly store: (store: JobStore, loop: Loop) => JobStore
   readonly bus: (bus: Bus) => Bus
   readonly core: (core: Core, store: JobStore) => Core
@@ -21,6 +23,7 @@ export interface Hooks {
 }
 
 export const NO_HOOKS: Hooks = {
+  isStoreLax: false,
   store: (it) => it,
   bus: (it) => it,
   core: (it) => it,

@@ -4,6 +4,7 @@ import { claimBodySchema, SESSION_HEADER, type FinishBody, type HeartbeatBody } 
 import { AppError, problemOf } from '../../shared/errors.ts'
 import type { HttpAnswer, Post } from '../../runner-agent/http-post.ts'
 import type { ControlPlane } from './control-plane.ts'
+import type { History } from './history.ts'
 import type { Loop } from './loop.ts'
 import type { Network } from './network.ts'
 import type { Prng } from './prng.ts'
@@ -18,7 +19,15 @@ interface Request {
 /** A balancer in front of all control planes: one that has not answered its health checks for a while gets no calls. */
 const UNHEALTHY_AFTER_MS = 2_000
 
-export function createHttpDoor(loop: Loop, net: Network, random: Prng, planes: readonly ControlPlane[]): Post {
+export interface DoorWorld {
+  readonly loop: Loop
+  readonly net: Network
+  readonly random: Prng
+  readonly history: History
+  readonly planes: readonly ControlPlane[]
+}
+
+export function createHttpDoor({ loop, net, random, history, planes }: DoorWorld): Post {
   const isHealthy = ({ proc }: ControlPlane): boolean =>
     proc.alive && !(proc.paused && loop.nowMs - proc.pausedSinceMs > UNHEALTHY_AFTER_MS)
   return (path, headers, body, signal) => {
@@ -26,15 +35,15 @@ export function createHttpDoor(loop: Loop, net: Network, random: Prng, planes: r
     const plane = random.pick(healthy.length > 0 ? healthy : planes)
     return before(
       signal,
-      net.call(plane.proc, () => answer(plane, { path, headers, body })),
+      net.call(plane.proc, () => answer(history, plane, { path, headers, body })),
     )
   }
 }
 
-async function answer(plane: ControlPlane, request: Request): Promise<HttpAnswer> {
+async function answer(history: History, plane: ControlPlane, request: Request): Promise<HttpAnswer> {
   plane.core.tick()
   try {
-    const value = await serve(plane, request)
+    const value = await serve(history, plane, request)
     return { status: 200, text: JSON.stringify(value ?? {}) }
   } catch (error) {
     const known = error instanceof AppError ? error : new AppError('internal', String(error), { cause: error })
@@ -43,7 +52,11 @@ async function answer(plane: ControlPlane, request: Request): Promise<HttpAnswer
   }
 }
 
-async function serve({ core, store }: ControlPlane, { path, headers, body: text }: Request): Promise<unknown> {
+async function serve(
+  history: History,
+  { core, store }: ControlPlane,
+  { path, headers, body: text }: Request,
+): Promise<unknown> {
   const id = (headers['authorization'] ?? '').replace('Bearer ', '')
   const agent = await store.readAgent(id)
   if (!agent) throw new AppError('unauthenticated', 'The key is not known.')
@@ -53,6 +66,13 @@ async function serve({ core, store }: ControlPlane, { path, headers, body: text 
   if (path.endsWith('/leave')) return core.leave(call)
   const [, tenant = '', job = '', verb] = /\/jobs\/([^/]+)\/([^/]+)\/(claim|finish)$/.exec(path) ?? []
   if (verb === 'claim') return core.claim(call, { tenant, job }, claimBodySchema.parse(body))
-  if (verb === 'finish') return core.finish(call, { tenant, job }, body as FinishBody)
+  if (verb === 'finish') {
+    const { attempt } = body as FinishBody
+    const told = { job, attempt, session: call.session, acked: false }
+    history.finishes.push(told)
+    await core.finish(call, { tenant, job }, body as FinishBody)
+    told.acked = true
+    return {}
+  }
   throw new AppError('not_found', path)
 }

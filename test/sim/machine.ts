@@ -175,6 +175,7 @@ function newContainer(
     endedMs: null,
     removedMs: null,
     printed: 0,
+    ignoresTerm: script.ignoresTerm,
   }
   return {
     id,

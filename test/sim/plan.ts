@@ -84,6 +84,10 @@ export function makePlan(seed: number): Plan {
 
 /** A fault is over at the latest at this time. */
 const FAULTS_END_MS = 34_000
+type Range = readonly [from: number, to: number]
+const BRIEF_MS: Range = [100, 4_000]
+const LONG_MS: Range = [4_000, 16_000]
+const ENDLESS_MS: Range = [24_000, 33_000]
 
 function makeFaults(random: Prng): Fault[] {
   const mayLose = random.chance(0.4)
@@ -93,8 +97,9 @@ function makeFaults(random: Prng): Fault[] {
   )
   const weighted = kinds.flatMap((kind) => Array.from({ length: FAULTS[kind] }, () => kind))
   const one = (): Fault => {
-    const forMs = random.chance(0.7) ? random.between(100, 4_000) : random.between(4_000, 16_000)
-    const atMs = random.between(300, 18_000)
+    const lasts = random.next()
+    const forMs = random.between(...(lasts < 0.68 ? BRIEF_MS : lasts < 0.97 ? LONG_MS : ENDLESS_MS))
+    const atMs = random.between(300, forMs < LONG_MS[1] ? 18_000 : 4_000)
     const endMs = Math.min(FAULTS_END_MS, atMs + forMs)
     return { kind: random.pick(weighted), atMs, forMs: endMs - atMs, which: random.int(60), how: random.next() }
   }
@@ -151,14 +156,21 @@ function makeSpec(random: Prng, id: string): JobSpec {
   }
 }
 
+/** What containers run for; a long one fails only where somebody stops it. */
+const QUICK_MS: Range = [20, 4_000]
+const SLOW_MS: Range = [4_000, 15_000]
+const LASTING_MS: Range = [40_000, 70_000]
+
 function makeScript(random: Prng): Script {
   const lines = random.pick([0, 3, 10, 25, 40])
-  const lengthMs = random.chance(0.7) ? random.between(20, 4_000) : random.between(4_000, 15_000)
+  const lasts = random.next()
+  const isLong = lasts > 0.93
+  const lengthMs = random.between(...(isLong ? LASTING_MS : lasts < 0.65 ? QUICK_MS : SLOW_MS))
   return {
     lines,
     everyMs: Math.max(1, Math.floor(lengthMs / (lines + 1))),
     restMs: random.between(0, 300),
-    exitCode: random.pick([0, 0, 0, 1, 3]),
+    exitCode: isLong ? 0 : random.pick([0, 0, 0, 1, 3]),
     oom: random.chance(0.05),
     ignoresTerm: random.chance(0.3),
   }

@@ -13,13 +13,14 @@ export interface SimStore {
 
 export interface SimStoreOptions {
   readonly now: () => number
+  readonly isLax?: boolean
   /** Each change of a job, in the moment of its commit. */
   readonly onChange?: StoreContext['onChange']
 }
 
-export function createSimStore({ now, onChange = () => undefined }: SimStoreOptions): SimStore {
+export function createSimStore({ now, isLax = false, onChange = () => undefined }: SimStoreOptions): SimStore {
   const tables = emptyTables()
-  const context: StoreContext = { tables, now, onChange }
+  const context: StoreContext = { tables, now, isLax, onChange }
   return { store: { ...jobCalls(context), ...fleetCalls(context), ...keyCalls(context) }, tables }
 }
 

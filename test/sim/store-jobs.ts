@@ -79,10 +79,13 @@ export function commitPlan(context: StoreContext, rev: number, changes: readonly
 function applyChange(context: StoreContext, change: Change): boolean {
   const { before, after, event, reason } = change
   const row = rowOf(context, { tenant: before.tenant, job: before.id })
-  if (!row || row.state.rev !== before.rev || row.state.status !== before.status || row.state.phase !== before.phase)
-    return false
-  if (!holds(context, change.guard)) return false
-  refuseForged(row.state, after)
+  if (!row) return false
+  if (!context.isLax) {
+    const { rev, status, phase } = row.state
+    if (rev !== before.rev || status !== before.status || phase !== before.phase) return false
+    if (!holds(context, change.guard)) return false
+    refuseForged(row.state, after)
+  }
   const atMs = context.now()
   const transition: TransitionRecord = {
     rev: after.rev,

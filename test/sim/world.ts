@@ -63,6 +63,7 @@ export function createWorld(plan: Plan, { hooks, strict, onTrace }: WorldOptions
   const nats = { loop, random, net, links, server: createNatsServer(history), core: createCoreSubjects() }
   const troubles = { ...NO_TROUBLES }
   const database = createSimStore({
+    isLax: hooks.isStoreLax,
     now: () => EPOCH_MS + Math.floor(loop.nowMs),
     onChange(row, { before, event }, transition) {
       const { id } = row.state
@@ -96,7 +97,7 @@ export function createWorld(plan: Plan, { hooks, strict, onTrace }: WorldOptions
       createProc(`client${index}`, createHost(`client${index}`)),
     ),
     planeWorld,
-    agentWorld: { loop, nats, history, hooks, post: createHttpDoor(loop, net, random, planes), log },
+    agentWorld: { loop, nats, history, hooks, post: createHttpDoor({ loop, net, random, history, planes }), log },
     clientWorld: { loop, net, random, history, hooks, planes, onWire: watchWire(history) },
   }
 }

@@ -1,0 +1,24 @@
+// Planted bugs: the mistakes that a distributed job runner is made with. Each is switched on by name, sits in a wrapper
+// around a port or a part, and must be found by the checkers: a simulation that finds no planted bug proves nothing.
+import { plantedInControlPlane } from './planted-control-plane.ts'
+import { plantedInAgent } from './planted-agent.ts'
+import { plantedInReading } from './planted-reading.ts'
+import { NO_HOOKS, type Hooks } from './hooks.ts'
+
+export interface Planted {
+  readonly name: string
+  /** What it breaks. */
+  readonly breaks: string
+  /** Made anew for each schedule: a bug may remember things. */
+  readonly plant: () => Partial<Hooks>
+}
+
+export const PLANTED: readonly Planted[] = [...plantedInControlPlane, ...plantedInAgent, ...plantedInReading]
+
+export function hooksOf(name: string | null): Hooks {
+  if (name === null) return NO_HOOKS
+  const planted = PLANTED.find((one) => one.name === name)
+  if (!planted)
+    throw new Error(`There is no planted bug "${name}". There are: ${PLANTED.map((one) => one.name).join(', ')}.`)
+  return { ...NO_HOOKS, ...planted.plant() }
+}
