@@ -7,6 +7,7 @@ import { eventsOf, findingsOf, groupBy, type EventOf, type Findings, type Violat
 import { createStoryReader, type StoryReader } from './check-story-reader.ts'
 import { FORGETTING } from './faults-forgetting.ts'
 import type { ChaosEvent } from './history.ts'
+import { keepsFromPublishing, longestOutage } from './outages.ts'
 import type { StoryRun } from './story-runs.ts'
 
 export function checkStories(events: readonly ChaosEvent[]): Violation[] {
@@ -54,11 +55,18 @@ function readAll(
   return reader
 }
 
-/** The store was made to forget after the attempt began and before this was read. */
-function isExplained({ finals, faults }: Findings, job: string, attempt: number, t: number): boolean {
+/**
+ * The store was made to forget after the attempt began and before this was read; or what keeps an agent from publishing
+ * lasted, all in all without a break, for longer than the job waits: then it goes on without what was still to come.
+ */
+function isExplained(findings: Findings, job: string, attempt: number, t: number): boolean {
+  const { finals, faults, plans } = findings
   const claimedAtMs = finals.get(job)?.attempts.find((row) => row.attempt === attempt)?.claimedAtMs
   if (claimedAtMs === undefined) return false
-  return faults.some(({ kind, beginMs, endMs }) => FORGETTING.has(kind) && endMs >= claimedAtMs && beginMs <= t)
+  const since = faults.filter(({ beginMs, endMs }) => endMs >= claimedAtMs && beginMs <= t)
+  if (since.some(({ kind }) => FORGETTING.has(kind))) return true
+  const lostAfterMs = (plans.get(job)?.lostAfterSeconds ?? Number.POSITIVE_INFINITY) * 1_000
+  return longestOutage(since.filter(keepsFromPublishing)) > lostAfterMs
 }
 
 /**

@@ -98,5 +98,5 @@ async function slowClients(options: FollowerOptions, random: Seeded): Promise<vo
     .slice(-400)
     .toSorted((a, b) => b.plan.lines - a.plan.lines)
     .slice(0, 8)
-  await watchWithoutReading(options, large, random.between(2_000, 8_000))
+  await watchWithoutReading(options, large, random.between(3_000, 14_000))
 }

@@ -57,7 +57,8 @@ export function planJob(random: Seeded, tenant: Pick<Tenant, 'name' | 'marker'>,
     timesOut: shape === 'timeout',
     ignoresTerm: random.chance(0.05),
     maxAttempts: random.chance(0.15) ? 1 : random.int(3, 5),
-    lostAfterSeconds: random.int(5, 9),
+    // Most outlast every outage here, as ten minutes do in life; some do not, so that their containers must stop.
+    lostAfterSeconds: random.chance(0.2) ? random.int(5, 8) : random.int(22, 30),
     cancelAfterMs: random.chance(0.08) ? random.int(1, 1500) : 0,
   }
 }

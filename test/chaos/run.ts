@@ -30,7 +30,7 @@ export interface RunOptions {
 const WARM_UP_MS = 3_000
 const QUIET_MS = 12_000
 /** Longest lost_after, a lease, back-offs. */
-const SETTLE_MS = 45_000
+const SETTLE_MS = 60_000
 
 export async function runChaos({ dir, minutes, seed, say, stop }: RunOptions): Promise<Verdict> {
   const random = seeded(seed)

@@ -211,6 +211,19 @@ describe('promises 2 and 3: the story', () => {
     expect(kinds(checkStories(history({ whole, more: WIPE, final: before })))).toEqual(['gaps'])
   })
 
+  test('a gap is explained where nothing could be published for longer than the job waits, and not before', () => {
+    const whole = [updates(1, 1, 2), gap, updates(1, 5, 6, 3), END]
+    const stops = [
+      { op: 'fault', kind: 'nats_stop', target: 'nats', phase: 'begin', t: 1_600 },
+      { op: 'fault', kind: 'nats_stop', target: 'nats', phase: 'end', t: 3_000 },
+      { op: 'fault', kind: 'agent_kill', target: 'quick-1', phase: 'begin', t: 4_000 },
+      { op: 'fault', kind: 'agent_kill', target: 'quick-1', phase: 'end', t: 5_000 },
+    ] as const
+    const waits = (lostAfterSeconds: number) => ({ whole, more: stops, plan: { lostAfterSeconds } })
+    expect(checkStories(history(waits(5)))).toEqual([])
+    expect(kinds(checkStories(history(waits(6))))).toEqual(['gaps'])
+  })
+
   test('lines come again only behind the gap of an agent that began anew', () => {
     const behind = (to: number): StoryRun[] => [
       updates(1, 1, 1),
