@@ -8,7 +8,7 @@ const RECOVERY_MS = 2_000
 /** Of the NATS server, of an agent, or of the way between. */
 export function keepsFromPublishing({ kind, target }: FaultSpan): boolean {
   if (kind === 'power_cut' || kind === 'disk_full') return target !== 'database'
-  return /^(nats|agent)_/.test(kind) || /agent_nats$/.test(kind)
+  return /^(nats|agent)_/.test(kind) || kind.endsWith('agent_nats')
 }
 
 /** Faults that follow each other before the system is well again are one outage. */
