@@ -42,7 +42,8 @@ function checkGpus(history: History, started: readonly ContainerStory[]): void {
   }
 }
 
-function hasTwin({ troubles }: History, { agent }: ContainerStory): boolean {
+/** Its agent ran twice: neither process knows what the other one starts, until it looks again. */
+export function hasTwin({ troubles }: History, { agent }: ContainerStory): boolean {
   return troubles.some((one) => one.agent === agent && one.what === 'agent-twin')
 }
 

@@ -4,6 +4,7 @@
 import { willRetry } from '../../shared/job-machine.ts'
 import { isTerminal } from '../../shared/job.ts'
 import type { ContainerStory, History, JobStory, Step } from './history.ts'
+import { hasTwin } from './check-containers.ts'
 import type { FaultKind } from './plan.ts'
 import type { World } from './world.ts'
 
@@ -80,7 +81,12 @@ function checkCancelled({ history }: World, { id, steps }: JobStory, healedMs: n
   const attempt = cancel.after.assignment?.attempt
   const untilMs = Math.max(cancel.ms, healedMs) + cancel.cause.graceSeconds * 1000 + CANCEL_MS
   for (const container of history.containers)
-    if (container.job === id && container.attempt === attempt && livedBeyond(container, untilMs))
+    if (
+      container.job === id &&
+      container.attempt === attempt &&
+      livedBeyond(container, untilMs) &&
+      !hasTwin(history, container)
+    )
       history.violated('orphans', `${id}: its container lived ${untilMs} ms and longer, though it was cancelled`)
 }
 

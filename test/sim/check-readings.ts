@@ -17,7 +17,7 @@ export function checkReadings(world: World): void {
   for (const [job, readings] of byJob) {
     for (const reading of readings) {
       checkOrder(history, reading)
-      checkGaps(history, reading, mayMiss)
+      checkGaps(world, reading, mayMiss)
       if (reading.error !== null) history.violated('lost', `${job}: ${reading.client} failed: ${reading.error}`)
       if (!mayMiss) checkLines(history, reading)
     }
@@ -40,9 +40,10 @@ function checkOrder(history: History, { client, job, after, frames }: Reading): 
   }
 }
 
-function checkGaps(history: History, { client, job, frames }: Reading, mayMiss: boolean): void {
+function checkGaps({ history, plan }: World, { client, job, frames }: Reading, mayMiss: boolean): void {
+  const waitMs = 1000 * (plan.jobs.find(({ id }) => id === job)?.spec.lost_after_seconds ?? 0)
   for (const { kind, from, seq } of frames)
-    if (kind === 'gap' && !mayMiss && !wasCutOff(history, job, attemptOf(from)))
+    if (kind === 'gap' && !mayMiss && !wasCutOff(history, job, attemptOf(from), waitMs))
       history.violated(
         'gaps',
         `${job}: ${client} is told of a gap ${shown(from)} to ${shown(seq)}: nothing was destroyed`,
@@ -52,15 +53,21 @@ function checkGaps(history: History, { client, job, frames }: Reading, mayMiss: 
 const SILENT_MS = 6_000
 
 /**
- * Its agent fell silent after the attempt had ended and before all was stored: a retry does not wait for it. Or it died,
+ * The retry has waited for as long as it waits. Or its agent fell silent after the attempt had ended and before all was stored: a retry does not wait for it. Or it died,
  * and what it had to say was about a container that never was: no log holds that.
  */
-function wasCutOff({ jobs, troubles, containers }: History, job: string, attempt: number): boolean {
+function wasCutOff(
+  { jobs, troubles, containers }: History,
+  job: string,
+  attempt: number,
+  longestWaitMs: number,
+): boolean {
   const steps = jobs.get(job)?.steps ?? []
   const ended = steps.find(({ cause }) => cause.type === 'finished' && cause.attempt === attempt)
   if (ended?.cause.type !== 'finished') return false
   const { agent } = ended.cause
   const next = steps.find(({ ms, event }) => event === 'assigned' && ms > ended.ms)
+  if (next && next.ms - ended.ms >= longestWaitMs) return true
   const hadContainer = containers.some((one) => one.job === job && one.attempt === attempt)
   return troubles.some((one) => {
     const toMs = one.toMs ?? Number.POSITIVE_INFINITY

@@ -89,6 +89,12 @@ export function createLoop({ root, strict, onError }: LoopOptions): Loop {
     event.atMs = atMs
     heap.push(event)
   }
+  /** What a timer's machine has slept since it was set, or since this was asked last. */
+  const takeSleep = (event: LoopEvent): number => {
+    const sleptMs = event.isTimer ? event.owner.host.suspendedMs - event.suspendedMs : 0
+    event.suspendedMs = event.owner.host.suspendedMs
+    return sleptMs
+  }
   /** False where the event has to wait, or is nobody's any more. */
   const isDue = (event: LoopEvent): boolean => {
     const { owner } = event
@@ -97,17 +103,16 @@ export function createLoop({ root, strict, onError }: LoopOptions): Loop {
       owner.held.push(event)
       return false
     }
-    const sleptMs = owner.host.suspendedMs - event.suspendedMs
-    if (!event.isTimer || sleptMs === 0) return true
-    event.suspendedMs = owner.host.suspendedMs
-    again(event, event.atMs + sleptMs)
+    const dueMs = event.atMs + takeSleep(event)
+    if (dueMs <= nowMs) return true
+    again(event, dueMs)
     return false
   }
   const release = (proc: Proc): void => {
     if (proc.paused || proc.host.suspendedSinceMs !== null) return
     const { held } = proc
     proc.held = []
-    for (const event of held) again(event, Math.max(event.atMs, nowMs))
+    for (const event of held) again(event, Math.max(event.atMs + takeSleep(event), nowMs))
   }
   const step = (isDone: () => boolean): boolean => {
     for (;;) {
