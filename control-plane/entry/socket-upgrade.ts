@@ -12,22 +12,33 @@ export type OpenSocket = (
   serve: (socket: WebSocket) => void,
 ) => Response
 
-/** `isOpen`: the runtime gives sockets that are open already and fire no event for it. */
-export function socketUpgrade(open: OpenSocket, { isOpen }: { readonly isOpen: boolean }): UpgradeWebSocket {
+export interface SocketOptions {
+  /** The runtime gives sockets that are open already and fire no event for it. */
+  readonly isOpen: boolean
+  readonly onSend?: (socket: WebSocket, characters: number) => void
+}
+
+export function socketUpgrade(open: OpenSocket, options: SocketOptions): UpgradeWebSocket {
   return defineWebSocketHelper((context, events) => {
     const offered = (context.req.header('sec-websocket-protocol') ?? '').split(',').map((name) => name.trim())
     const protocol = offered.includes(SUBPROTOCOL) ? SUBPROTOCOL : undefined
-    return open(context, protocol, (socket) => listen(socket, events, isOpen))
+    return open(context, protocol, (socket) => listen(socket, events, options))
   })
 }
 
-function listen(socket: WebSocket, events: WSEvents, isOpen: boolean): void {
+function listen(socket: WebSocket, events: WSEvents, { isOpen, onSend }: SocketOptions): void {
   const context = new WSContext({
     raw: socket,
-    readyState: socket.readyState as 0 | 1 | 2 | 3,
+    get readyState() {
+      return socket.readyState
+    },
     protocol: socket.protocol,
-    // A socket that its client has left throws; the relay hears of it by the close event.
-    send: (data) => void (socket.readyState === WebSocket.OPEN && socket.send(data)),
+    send(data) {
+      // One that its client has left throws; the relay hears of that by the close event.
+      if (socket.readyState !== WebSocket.OPEN) return
+      socket.send(data)
+      onSend?.(socket, (data as string).length)
+    },
     close: (code, reason) => socket.close(code, reason),
   })
   socket.addEventListener('close', (event) => events.onClose?.(event, context))

@@ -9,7 +9,7 @@ import { isName } from '../../shared/ids.ts'
 import { parseCursor } from '../../shared/position.ts'
 import type { JobKey } from '../core/ports.ts'
 import type { FrameSink } from '../core/relay.ts'
-import { authenticate, authorize, bearerKey } from './auth.ts'
+import { authenticate, authorize, offeredKey } from './auth.ts'
 import type { App, AppContext, HttpDeps } from './context.ts'
 import { jobKeyOf } from './jobs.routes.ts'
 import { asAppError } from './problem.ts'
@@ -58,7 +58,7 @@ function describeRoute(app: App): void {
 async function admit({ core, log }: HttpDeps, context: AppContext): Promise<Admission> {
   const refused = (code: number, reason: string): Admission => ({ kind: 'refused', code, reason })
   try {
-    const principal = await authenticate(core, offeredKey(context))
+    const principal = await authenticate(core, offeredKey(context.req.raw.headers))
     authorize(principal, 'client')
     const id = context.req.param('id') ?? ''
     if (!isName(id)) return refused(4404, 'no such job')
@@ -70,15 +70,6 @@ async function admit({ core, log }: HttpDeps, context: AppContext): Promise<Admi
     if (code === 'unauthenticated' || code === 'forbidden') return refused(1008, code)
     return code === 'unavailable' ? refused(1013, 'try again') : refused(1011, 'server error')
   }
-}
-
-/** The Authorization header, or for browsers, which cannot set it, the subprotocol `bearer.<token>`. */
-function offeredKey(context: AppContext): string | null {
-  const fromHeader = bearerKey(context.req.header('authorization'))
-  if (fromHeader !== null) return fromHeader
-  const protocols = (context.req.header('sec-websocket-protocol') ?? '').split(',').map((protocol) => protocol.trim())
-  const bearer = protocols.find((protocol) => protocol.startsWith('bearer.'))
-  return bearer === undefined ? null : bearerKey(`Bearer ${bearer.slice('bearer.'.length)}`)
 }
 
 function readAfter(query: URLSearchParams): number | undefined {

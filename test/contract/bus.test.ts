@@ -167,7 +167,7 @@ test('a wiped store: the stream is made again, and readers go on at their n', as
   const end = bus.onHint({ tenant: 't', job: 'wiped' }, () => (hints += 1))
   const wipe = async (): Promise<void> => {
     await nats.kill()
-    await eventually(() => expect(bus.status()).toMatch(/^NATS: /))
+    await eventually(async () => expect(await bus.status()).toMatch(/^NATS: /))
     await nats.wipe()
     await nats.start()
     await busIsUp(bus)

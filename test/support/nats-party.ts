@@ -27,7 +27,7 @@ export function busIsUp(bus: Bus): Promise<unknown> {
   const check = async (): Promise<void> => {
     // The stream is made after the connection is up.
     await bus.readResume('nobody', { tenant: 't', job: 'j', attempt: 1 })
-    const problem = bus.status()
+    const problem = await bus.status()
     if (problem !== null) throw new Error(problem)
   }
   return eventually(check, { deadlineMs: 10_000, what: 'the bus is up' })
