@@ -14,7 +14,7 @@ export interface RowWatch {
   read(): Promise<JobRecord | null>
   /** The same, but gives up after `ms` and never rejects. */
   refresh(ms: number): Promise<void>
-  /** Waits for the read under way, if a hint caused one; at most `ms`, never rejects. */
+  /** Waits for the read under way, if a hint caused it; at most `ms`, never rejects. Nobody waits for the timer's reads. */
   settled(ms: number): Promise<void>
   /** Calls back after each read. */
   onRead(callback: () => void): () => void
@@ -35,6 +35,7 @@ export function watchRow({ store, bus, clock }: RowWatchDeps, key: JobKey): RowW
   let record: JobRecord | null = null
   let running: Promise<void> | null = null
   let next: Promise<void> | null = null
+  let hinted: Promise<void> | null = null
 
   const readOnce = async (): Promise<void> => {
     record = await store.readJob(key)
@@ -50,11 +51,16 @@ export function watchRow({ store, bus, clock }: RowWatchDeps, key: JobKey): RowW
     return running
   }
   // A failed read is tried again by the timer at the latest.
-  const poke = (): void => void (closing.signal.aborted || begin().catch(noop))
-  const unhint = bus.onHint(key, poke)
+  const poke = (): Promise<void> => (closing.signal.aborted ? Promise.resolve() : begin().catch(noop))
+  const unhint = bus.onHint(key, () => {
+    const read: Promise<void> = poke().then(() => {
+      if (hinted === read) hinted = null
+    })
+    hinted = read
+  })
   let cancel = clock.after(READ_EVERY_MS, tick)
   function tick(): void {
-    poke()
+    void poke()
     cancel = clock.after(READ_EVERY_MS, tick)
   }
   const within = async (ms: number, work: Promise<void>): Promise<void> => {
@@ -69,7 +75,7 @@ export function watchRow({ store, bus, clock }: RowWatchDeps, key: JobKey): RowW
       return record
     },
     refresh: (ms) => within(ms, begin()),
-    settled: (ms) => (running ? within(ms, next ?? running) : Promise.resolve()),
+    settled: (ms) => (hinted ? within(ms, hinted) : Promise.resolve()),
     onRead(callback) {
       callbacks.add(callback)
       return () => void callbacks.delete(callback)

@@ -2,9 +2,8 @@
 // sweep would do anyway (plans, run commands, hints) goes on after the answer. Whoever follows a job is handed to the
 // job's Durable Object (job-relay-object.ts). The cron trigger sweeps for as long as it runs, because a sweep that is
 // older than a lease would be blind; requests and heartbeats sweep too.
-import { isName } from '../../shared/ids.ts'
 import { AppError, problemOf } from '../../shared/errors.ts'
-import { newId, sha256Hex } from '../../shared/ids.ts'
+import { isName, newId, sha256Hex } from '../../shared/ids.ts'
 import { createApp } from '../http/app.ts'
 import { offeredKey } from '../http/auth.ts'
 import { ConfigError } from './control-plane-config.ts'

@@ -10,6 +10,10 @@ export interface LibsqlServer {
   readonly url: string
   /** Requests that were answered: what a round trip is. */
   requestCount(): number
+  /** A round trip takes this long from now on: half of it before the work, half before the answer. */
+  setLatency(ms: number): void
+  /** The next `count` requests are carried out, and their answers lost: nobody knows whether they were. */
+  dropAnswers(count: number): void
   /** Nobody listens any more; what was stored stays. */
   stop(): Promise<void>
 }
@@ -33,6 +37,8 @@ const LOCK_WAIT_MS = 5_000
 export async function startLibsqlServer(path: string, port = 0): Promise<LibsqlServer> {
   const streams = new Map<string, Stream>()
   let requests = 0
+  let latencyMs = 0
+  let drops = 0
   const server = createServer((request, response) => {
     const answer = async (): Promise<void> => {
       // Protobuf (v3) is refused, so that clients fall back to JSON (v2).
@@ -41,7 +47,15 @@ export async function startLibsqlServer(path: string, port = 0): Promise<LibsqlS
         return
       }
       requests += 1
-      const body = JSON.stringify(await pipeline(path, streams, await readJson(request)))
+      const asked = await readJson(request)
+      await sleep(latencyMs / 2)
+      const body = JSON.stringify(await pipeline(path, streams, asked))
+      await sleep(latencyMs / 2)
+      if (drops > 0) {
+        drops -= 1
+        response.destroy()
+        return
+      }
       response.writeHead(200, { 'content-type': 'application/json' }).end(body)
     }
     answer().catch((error: unknown) => response.writeHead(500).end(String(error)))
@@ -50,6 +64,8 @@ export async function startLibsqlServer(path: string, port = 0): Promise<LibsqlS
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requestCount: () => requests,
+    setLatency: (ms) => void (latencyMs = ms),
+    dropAnswers: (count) => void (drops = count),
     stop: () => stopServer(server, streams),
   }
 }

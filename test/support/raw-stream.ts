@@ -18,14 +18,20 @@ export interface RawStreamOptions {
   readonly token: string
   /** Leaves after so many frames. */
   readonly limit?: number
+  /** Tells the server how much has arrived, as our own client does. */
+  readonly confirms?: boolean
 }
 
-export function openRawStream({ url, token, limit }: RawStreamOptions): RawStream {
+export function openRawStream({ url, token, limit, confirms = false }: RawStreamOptions): RawStream {
   const socket = new WebSocket(url, [], { headers: { authorization: `Bearer ${token}` } })
   const frames: Frame[] = []
   let code: number | null = null
+  let received = 0
   socket.on('message', (data) => {
-    const message = JSON.parse((data as Buffer).toString()) as Frame | Frame[]
+    const text = (data as Buffer).toString()
+    received += text.length
+    if (confirms) socket.send(JSON.stringify({ received }))
+    const message = JSON.parse(text) as Frame | Frame[]
     frames.push(...(Array.isArray(message) ? message : [message]))
     if (limit !== undefined && frames.length >= limit) socket.terminate()
   })
