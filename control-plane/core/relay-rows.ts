@@ -33,23 +33,11 @@ export function watchRow({ store, bus, clock }: RowWatchDeps, key: JobKey): RowW
   const closing = new AbortController()
   const callbacks = new Set<() => void>()
   let record: JobRecord | null = null
-  let running: Promise<void> | null = null
-  let next: Promise<void> | null = null
   let hinted: Promise<void> | null = null
-
-  const readOnce = async (): Promise<void> => {
+  const begin = oneAtATime(async () => {
     record = await store.readJob(key)
     for (const callback of callbacks) callback()
-  }
-  /** A read that begins now, or after the one that is under way. */
-  const begin = (): Promise<void> => {
-    if (running) return (next ??= running.catch(noop).then(begin))
-    next = null
-    running = readOnce().finally(() => {
-      running = null
-    })
-    return running
-  }
+  })
   // A failed read is tried again by the timer at the latest.
   const poke = (): Promise<void> => (closing.signal.aborted ? Promise.resolve() : begin().catch(noop))
   const unhint = bus.onHint(key, () => {
@@ -87,6 +75,21 @@ export function watchRow({ store, bus, clock }: RowWatchDeps, key: JobKey): RowW
       callbacks.clear()
     },
   }
+}
+
+/** Each call is answered by a run that begins now, or after the one that is under way. */
+function oneAtATime(run: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | null = null
+  let next: Promise<void> | null = null
+  const begin = (): Promise<void> => {
+    if (running) return (next ??= running.catch(noop).then(begin))
+    next = null
+    running = run().finally(() => {
+      running = null
+    })
+    return running
+  }
+  return begin
 }
 
 const noop = (): void => undefined
