@@ -4,6 +4,7 @@
 // older than a lease would be blind; requests and heartbeats sweep too.
 import { AppError, problemOf } from '../../shared/errors.ts'
 import { isName, newId, sha256Hex } from '../../shared/ids.ts'
+import { SWEEP_EVERY_MS } from '../core/create-core.ts'
 import { createApp } from '../http/app.ts'
 import { offeredKey } from '../http/auth.ts'
 import { ConfigError } from './control-plane-config.ts'
@@ -15,7 +16,8 @@ export { JobRelay } from './job-relay-object.ts'
 
 /** A cron trigger comes each minute; the next one begins where this one ends. */
 const CRON_RUN_MS = 58_000
-const CRON_SWEEP_EVERY_MS = 2_000
+/** Two sweeps must fit into a lease, or none would ever end. A longer lease costs fewer. */
+const SWEEPS_PER_LEASE = 3
 
 async function handle(request: Request, bindings: WorkerBindings, context: WorkerContext): Promise<Response> {
   let isolate: Isolate
@@ -66,10 +68,11 @@ async function sweepForAWhile(bindings: WorkerBindings): Promise<void> {
   const parts = openRequest(isolate)
   // A deployment begins with this: agents cannot publish before the stream is there.
   await parts.bus.tend().catch((error: unknown) => isolate.log.warn('NATS is away', { error: String(error) }))
+  const everyMs = Math.max(SWEEP_EVERY_MS, isolate.config.core.leaseMs / SWEEPS_PER_LEASE)
   const end = Date.now() + CRON_RUN_MS
   while (Date.now() < end) {
     parts.core.tick()
-    await new Promise((resolve) => setTimeout(resolve, CRON_SWEEP_EVERY_MS))
+    await new Promise((resolve) => setTimeout(resolve, everyMs))
   }
   await parts.close()
 }

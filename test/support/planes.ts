@@ -4,17 +4,12 @@
 import { createRequire } from 'node:module'
 import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { createClient } from '@libsql/client/http'
 import { busIdentityOf } from '../../control-plane/bus/nats-identity.ts'
-import { ensureAdminKey } from '../../control-plane/entry/admin-key.ts'
-import { createTimerClock } from '../../control-plane/entry/timer-clock.ts'
-import { createLibsqlStore } from '../../control-plane/store/libsql-store.ts'
-import { migrate } from '../../control-plane/store/migrate.ts'
+import { prepareDatabase } from '../../control-plane/entry/prepare-database.ts'
 import { bundleWorker } from '../../deploy/worker-bundle.ts'
 import { freePort } from './free-port.ts'
 import { startLibsqlServer, type LibsqlServer } from './libsql-server.ts'
 import { manageProcess, type ManagedProcess } from './managed-process.ts'
-import { silentLog } from './nats-party.ts'
 import type { TestNats } from './nats-server.ts'
 
 export const RUNTIMES = ['node', 'deno', 'workerd'] as const
@@ -88,7 +83,7 @@ function denoCommand(): { command: string; args: string[] } {
 async function prepareWorkerd(options: PlaneOptions): Promise<Plane> {
   const { dir, port, token, nats } = options
   const database = await startLibsqlServer(join(dir, 'dray.db'))
-  await prepareDatabase(database.url, token, dir)
+  await prepareDatabase({ databaseUrl: database.url, databaseToken: undefined, stateDir: dir, adminToken: token })
   await bundleWorker(dir)
   const cronPort = await freePort()
   const bindings = {
@@ -116,16 +111,6 @@ async function prepareWorkerd(options: PlaneOptions): Promise<Plane> {
       await database.stop()
     },
   }
-}
-
-/** What `dray control-plane migrate` does. */
-async function prepareDatabase(url: string, adminToken: string, stateDir: string): Promise<void> {
-  const client = createClient({ url })
-  await migrate(client)
-  client.close()
-  const store = await createLibsqlStore({ url, log: silentLog })
-  await ensureAdminKey({ store, clock: createTimerClock(), stateDir, adminToken })
-  await store.close()
 }
 
 function workerdProgram(): string {
