@@ -14,7 +14,7 @@ interface Costs {
 }
 
 const JOBS = 20
-const IDLE_MS = 20_000
+const IDLE_MS = 12_000
 
 let stack: Stack
 let requests = 0
