@@ -65,16 +65,18 @@ function notConfigured(error: unknown): Response {
 
 async function sweepForAWhile(bindings: WorkerBindings): Promise<void> {
   const isolate = openIsolate(bindings)
-  const parts = openRequest(isolate)
-  // A deployment begins with this: agents cannot publish before the stream is there.
-  await parts.bus.tend().catch((error: unknown) => isolate.log.warn('NATS is away', { error: String(error) }))
   const everyMs = Math.max(SWEEP_EVERY_MS, isolate.config.core.leaseMs / SWEEPS_PER_LEASE)
   const end = Date.now() + CRON_RUN_MS
   while (Date.now() < end) {
+    const parts = openRequest(isolate)
+    // A deployment begins with this: agents cannot publish before the stream is there.
+    await parts.bus
+      .tend()
+      .catch((error: unknown) => isolate.log.warn('the stream was not seen to', { error: String(error) }))
     parts.core.tick()
+    await parts.close()
     await new Promise((resolve) => setTimeout(resolve, everyMs))
   }
-  await parts.close()
 }
 
 export default {

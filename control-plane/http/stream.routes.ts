@@ -1,7 +1,8 @@
 // Portable: Web APIs only.
 //
 // The WebSocket (PROTOCOL 4): replay from the cursor, then live. A browser cannot see why an upgrade failed, so it is
-// always accepted and every refusal is a close code. What a client sends is ignored.
+// always accepted and every refusal is a close code. What a client sends is ignored, but for its word of how much has arrived
+// where a runtime needs that (workerd).
 import { z } from '@hono/zod-openapi'
 import type { WSContext, WSEvents } from 'hono/ws'
 import { AppError } from '../../shared/errors.ts'
@@ -48,7 +49,8 @@ function describeRoute(app: App): void {
     description:
       'Replay from the cursor, then live. Text messages hold one frame, or a JSON array of frames. The upgrade is always ' +
       'accepted; errors are close codes: 1000 done, 1008 authentication, 1011 server error, 1013 try again, 4400 bad ' +
-      'cursor, 4404 no such job, 4408 too slow. Browsers offer the subprotocols ["dray.v1", "bearer.<token>"].',
+      'cursor, 4404 no such job, 4408 too slow. Browsers offer the subprotocols ["dray.v1", "bearer.<token>"]. A client ' +
+      'may send {"received": <characters since it connected>}; on workerd one that is 16 MiB behind is too slow.',
     security: [{ bearer: [] }],
     request: { params: idParam, query: z.object({ after: z.string().optional() }) },
     responses: { 101: { description: 'The WebSocket' } },
