@@ -1,4 +1,4 @@
-// Kinds of tests, in this order of trust: pure, contract, engine, e2e, chaos (CONTRIBUTING.md says what belongs where).
+// Kinds of tests, in this order of trust: pure, contract, engine, e2e, edge, chaos (CONTRIBUTING.md says what belongs where).
 
 import { defineConfig } from 'vitest/config'
 
@@ -15,6 +15,7 @@ export default defineConfig({
       project('contract', { ...withEngine, testTimeout: 20_000, hookTimeout: 30_000 }),
       project('engine', { ...withEngine, testTimeout: 30_000, hookTimeout: 30_000 }),
       project('e2e', { ...withEngine, testTimeout: 60_000, hookTimeout: 60_000 }),
+      project('edge', { ...withEngine, testTimeout: 60_000, hookTimeout: 60_000 }),
       // Alone and last: it takes both cores for minutes.
       project('chaos', { testTimeout: 400_000, sequence: { groupOrder: 1 } }),
     ],

@@ -4,6 +4,7 @@
 
 import { Command } from 'commander'
 import { resolve } from 'node:path'
+import type { ControlPlaneConfig } from '../control-plane/entry/control-plane-config.ts'
 import { say, UsageError, type Cli } from './terminal/cli.ts'
 
 export function command(cli: Cli): Command {
@@ -30,11 +31,10 @@ export function command(cli: Cli): Command {
   return controlPlane
 }
 
-async function databaseOf(cli: Cli): Promise<{ readonly url: string; readonly authToken?: string }> {
+async function configOf(cli: Cli): Promise<ControlPlaneConfig> {
   const { loadControlPlaneConfig, ConfigError } = await import('../control-plane/entry/control-plane-config.ts')
   try {
-    const { databaseUrl, databaseToken } = loadControlPlaneConfig(cli.env)
-    return { url: databaseUrl, ...(databaseToken === undefined ? {} : { authToken: databaseToken }) }
+    return loadControlPlaneConfig(cli.env)
   } catch (error) {
     throw error instanceof ConfigError ? new UsageError(error.message) : error
   }
@@ -42,7 +42,7 @@ async function databaseOf(cli: Cli): Promise<{ readonly url: string; readonly au
 
 async function backup(cli: Cli, file: string, force: boolean): Promise<void> {
   const { backUp } = await import('../control-plane/store/backup.ts')
-  const { url } = await databaseOf(cli)
+  const { databaseUrl: url } = await configOf(cli)
   const copied = await backUp({ url, file: resolve(file), force })
   await say(
     cli,
@@ -52,14 +52,15 @@ async function backup(cli: Cli, file: string, force: boolean): Promise<void> {
 
 async function restore(cli: Cli, file: string, force: boolean): Promise<void> {
   const { restore: restoreFrom } = await import('../control-plane/store/restore.ts')
-  const { url } = await databaseOf(cli)
+  const { databaseUrl: url } = await configOf(cli)
   const { liveJobs, incarnation, movedTo } = await restoreFrom({ url, file: resolve(file), force })
   if (movedTo !== null) await say(cli, `the old database is kept as "${movedTo}"`)
   await say(cli, `restored with ${liveJobs} live jobs as incarnation ${incarnation}; start the control plane`)
 }
 
 async function migrate(cli: Cli): Promise<void> {
-  const { migrateDatabase } = await import('../control-plane/store/libsql-store.ts')
-  const applied = await migrateDatabase(await databaseOf(cli))
+  const { prepareDatabase } = await import('../control-plane/entry/prepare-database.ts')
+  const { applied, keyFile } = await prepareDatabase(await configOf(cli))
   await say(cli, applied.length === 0 ? 'the database is up to date' : `applied ${applied.join(', ')}`)
+  if (keyFile !== null) await say(cli, `it had no key: the first admin key is in "${keyFile}"`)
 }

@@ -17,6 +17,7 @@ const commands: Readonly<Record<string, Entry>> = {
   demo: { summary: 'start the stack, run two workflows, show everything', load: () => import('./demo.ts') },
   agent: { summary: 'run an agent on this machine', load: () => import('./agent.ts') },
   'control-plane': { summary: 'run a control plane', load: () => import('./control-plane.ts') },
+  nats: { summary: 'write the configuration of a nats-server', load: () => import('./nats.ts') },
   run: {
     summary: 'run a container; its output and exit code are ours',
     load: () => import('./run.ts'),

@@ -43,8 +43,8 @@ async function loadIdentity(path: string): Promise<NatsIdentity | null> {
   }
 }
 
-/** Also used where the identity comes as a secret of the platform instead of a file. Never quotes the text. */
-export function parseIdentity(text: string): NatsIdentity {
+/** Never quotes the text. */
+function parseIdentity(text: string): NatsIdentity {
   const identity = JSON.parse(text) as NatsIdentity
   const wanted = [
     identity.operator?.seed,

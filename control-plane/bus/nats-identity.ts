@@ -23,6 +23,16 @@ export interface NatsIdentity {
   readonly systemUser: Credentials
 }
 
+/** What a control plane needs of it while it runs: no account's whole JWT, so it fits into a platform's secret of 5 KB. */
+export interface BusIdentity {
+  readonly version: 1
+  readonly operator: Pick<Credentials, 'seed'>
+  readonly accounts: { readonly agents: Pick<AccountJwt, 'id'> }
+  readonly agentSigner: SigningKey
+  readonly controlPlaneUser: Credentials
+  readonly systemUser: Credentials
+}
+
 export interface Credentials {
   readonly seed: string
   readonly jwt: string
@@ -77,9 +87,36 @@ export async function createIdentity(): Promise<NatsIdentity> {
   }
 }
 
+export function busIdentityOf(identity: BusIdentity): BusIdentity {
+  const { version, operator, accounts, agentSigner, controlPlaneUser, systemUser } = identity
+  return {
+    version,
+    operator: { seed: operator.seed },
+    accounts: { agents: { id: accounts.agents.id } },
+    agentSigner,
+    controlPlaneUser,
+    systemUser,
+  }
+}
+
+/** Where it comes as a secret of the platform and not as a file; the whole identity will do as well. Never quotes it. */
+export function parseBusIdentity(text: string): BusIdentity {
+  const identity = JSON.parse(text) as BusIdentity
+  const wanted = [
+    identity.operator?.seed,
+    identity.accounts?.agents?.id,
+    identity.agentSigner?.seed,
+    identity.controlPlaneUser?.jwt,
+    identity.systemUser?.jwt,
+  ]
+  if (identity.version !== 1 || wanted.some((part) => typeof part !== 'string'))
+    throw new Error('It is not a NATS identity of version 1')
+  return busIdentityOf(identity)
+}
+
 /** A JWT for an agent's own nkey; only its owner, who has the seed, can use it. */
 export async function mintAgentJwt(
-  identity: NatsIdentity,
+  identity: BusIdentity,
   agent: string,
   nkey: string,
   ttlSeconds: number,

@@ -9,14 +9,39 @@
 import { decode, encodeAccount, type Account } from '@nats-io/jwt'
 import type { NatsConnection } from '@nats-io/nats-core'
 import { pause } from '../../shared/pause.ts'
-import { keyOf, type NatsIdentity } from './nats-identity.ts'
+import type { Log } from '../core/ports.ts'
+import { keyOf, type BusIdentity } from './nats-identity.ts'
 
 const TRIES = 8
 const TIMEOUT_MS = 3_000
 /** Agents' JWTs live for an hour at most: an older revocation has nothing left to refuse. */
 const KEEP_SECONDS = 7 * 86_400
 
-export async function revokeUser(system: NatsConnection, identity: NatsIdentity, nkey: string): Promise<void> {
+/** Never throws. One after the other: each is a read, a change and a write of the same account. */
+export function createRevoker(
+  dial: () => Promise<NatsConnection>,
+  options: { readonly identity: BusIdentity; readonly log: Log },
+): (nkey: string) => Promise<void> {
+  let last: Promise<void> = Promise.resolve()
+  const revoke = async (nkey: string): Promise<void> => {
+    try {
+      const system = await dial()
+      try {
+        await revokeUser(system, options.identity, nkey)
+      } finally {
+        await system.close()
+      }
+    } catch (error) {
+      options.log.warn('An agent could not be revoked on NATS: its access ends with its JWT', {
+        nkey,
+        error: String(error),
+      })
+    }
+  }
+  return (nkey) => (last = last.then(() => revoke(nkey)))
+}
+
+async function revokeUser(system: NatsConnection, identity: BusIdentity, nkey: string): Promise<void> {
   const nowSeconds = Math.floor(Date.now() / 1000)
   for (let tries = 0; tries < TRIES; tries += 1) {
     const { account: live, issuedAtSeconds } = await liveAgents(system, identity)
@@ -38,7 +63,7 @@ interface LiveAccount {
   readonly issuedAtSeconds: number
 }
 
-async function liveAgents(system: NatsConnection, identity: NatsIdentity): Promise<LiveAccount> {
+async function liveAgents(system: NatsConnection, identity: BusIdentity): Promise<LiveAccount> {
   const { id } = identity.accounts.agents
   const answer = await system.request(`$SYS.REQ.ACCOUNT.${id}.CLAIMS.LOOKUP`, '', { timeout: TIMEOUT_MS })
   const claims = decode<Account>(answer.string())

@@ -70,12 +70,13 @@ export function keepUpdatesStream(
   }
 }
 
-async function seenOf(jsm: JetStreamManager): Promise<StreamSeen> {
+export async function seenOf(jsm: JetStreamManager): Promise<StreamSeen> {
   const { created, state } = await jsm.streams.info(UPDATES_STREAM)
   return { created, lastSeq: state.last_seq }
 }
 
-async function ensureStream(jsm: JetStreamManager, limits: StreamLimits): Promise<void> {
+/** Once; throws where it cannot be made or seen. */
+export async function ensureStream(jsm: JetStreamManager, limits: StreamLimits): Promise<void> {
   const wanted = { max_bytes: limits.maxBytes, max_age: limits.maxAgeSeconds * 1000 * NANOS }
   try {
     const { config } = await jsm.streams.info(UPDATES_STREAM)

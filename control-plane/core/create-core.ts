@@ -10,19 +10,21 @@ import * as credentials from './credentials.ts'
 import type { CoreContext, CoreDeps } from './deps.ts'
 import { heartbeat } from './heartbeat.ts'
 import * as jobs from './jobs.ts'
+import { createPace, type Pace } from './pace.ts'
 import { createScheduler, type Scheduler } from './scheduler.ts'
 import { sweep } from './sweep.ts'
 
-const SWEEP_EVERY_MS = 2_000
+export const SWEEP_EVERY_MS = 2_000
 
-export function createCore(deps: CoreDeps): Core {
+/** `sweepPace`: shared where one process has many cores (workerd makes one for each request). */
+export function createCore(deps: CoreDeps, sweepPace: Pace = createPace(SWEEP_EVERY_MS)): Core {
   const context: CoreContext = {
     ...deps,
     hint: (key) => deps.bus.publishHint(key),
     pokeScheduler: () => scheduler.poke(),
   }
   const scheduler: Scheduler = createScheduler(context)
-  const sweeper = createSweeper(context)
+  const sweeper = createSweeper(context, sweepPace)
   return {
     submit: (spec, options) => jobs.submitJob(context, spec, options),
     showJob: (key) => jobs.showJob(context, key),
@@ -55,8 +57,7 @@ export function createCore(deps: CoreDeps): Core {
 }
 
 /** At most one sweep at a time, at most one in two seconds, whoever asks. */
-function createSweeper(core: CoreContext): { tick(): void; close(): Promise<void> } {
-  let lastMs = Number.NEGATIVE_INFINITY
+function createSweeper(core: CoreContext, pace: Pace): { tick(): void; close(): Promise<void> } {
   let running: Promise<void> | null = null
   let closed = false
   const run = async (): Promise<void> => {
@@ -69,10 +70,7 @@ function createSweeper(core: CoreContext): { tick(): void; close(): Promise<void
   }
   return {
     tick() {
-      const now = core.clock.nowMs()
-      // A wall clock that was set back must not silence the sweep: judge the distance, whatever its sign.
-      if (closed || running || Math.abs(now - lastMs) < SWEEP_EVERY_MS) return
-      lastMs = now
+      if (closed || running || !pace.due(core.clock.nowMs())) return
       running = run()
     },
     async close() {
@@ -84,7 +82,7 @@ function createSweeper(core: CoreContext): { tick(): void; close(): Promise<void
 
 async function readiness({ store, bus }: CoreDeps): Promise<readonly string[]> {
   const reasons: string[] = []
-  const natsReason = bus.status()
+  const natsReason = await bus.status()
   if (natsReason !== null) reasons.push(natsReason)
   try {
     await store.ping()

@@ -1,7 +1,7 @@
 // Portable: Web APIs only.
 //
 // What every part of the core is given, and the settings that it obeys. Made once in create-core.ts.
-import type { Bus, Clock, JobKey, JobStore, Log } from './ports.ts'
+import type { Clock, CourierBus, JobKey, JobStore, Log } from './ports.ts'
 
 export interface CoreConfig {
   /** How long an agent may be silent before its attempts lapse; it beats each third of it. */
@@ -17,7 +17,7 @@ export interface CoreConfig {
 
 export interface CoreDeps {
   readonly store: JobStore
-  readonly bus: Bus
+  readonly bus: CourierBus
   readonly clock: Clock
   readonly log: Log
   readonly config: CoreConfig

@@ -270,7 +270,7 @@ export interface Bus {
    */
   readBatches(agent: string, key: AttemptKey, fromN: number, signal: AbortSignal): AsyncIterable<StoredBatch>
   /** Null when connected, else what is wrong, for /readyz. */
-  status(): string | null
+  status(): string | null | Promise<string | null>
   /** A user JWT for an agent's own nkey, valid for `ttlSeconds`. */
   mintAgentJwt(agent: string, nkey: string, ttlSeconds: number): Promise<string>
   /** Ends a deleted agent's access to NATS. Never throws: its key has ended already, and its JWT ends by itself. */
@@ -279,6 +279,9 @@ export interface Bus {
   agentUrls(): readonly string[]
   close(): Promise<void>
 }
+
+/** What needs no connection that lasts: all of the bus but the relay's part. */
+export type CourierBus = Omit<Bus, 'onHint' | 'readBatches'>
 
 /** Timers and the wall clock. The wall clock only stamps what people read; decisions use the database's clock. */
 export interface Clock {

@@ -82,6 +82,8 @@ async function drained(sink: FrameSink, clock: Clock, signal: AbortSignal): Prom
   let least = Number.POSITIVE_INFINITY
   let progressMs = clock.nowMs()
   for (let unsent = sink.bufferedBytes(); unsent > CAUGHT_UP_BYTES && !signal.aborted; unsent = sink.bufferedBytes()) {
+    // There is no telling when it will take more.
+    if (unsent === Number.POSITIVE_INFINITY) return false
     if (unsent < least) {
       least = unsent
       progressMs = clock.nowMs()

@@ -14,7 +14,7 @@ export interface RowWatch {
   read(): Promise<JobRecord | null>
   /** The same, but gives up after `ms` and never rejects. */
   refresh(ms: number): Promise<void>
-  /** Waits for the read under way, if a hint caused one; at most `ms`, never rejects. */
+  /** Waits for the read under way, if a hint caused it; at most `ms`, never rejects. Nobody waits for the timer's reads. */
   settled(ms: number): Promise<void>
   /** Calls back after each read. */
   onRead(callback: () => void): () => void
@@ -33,28 +33,22 @@ export function watchRow({ store, bus, clock }: RowWatchDeps, key: JobKey): RowW
   const closing = new AbortController()
   const callbacks = new Set<() => void>()
   let record: JobRecord | null = null
-  let running: Promise<void> | null = null
-  let next: Promise<void> | null = null
-
-  const readOnce = async (): Promise<void> => {
+  let hinted: Promise<void> | null = null
+  const begin = oneAtATime(async () => {
     record = await store.readJob(key)
     for (const callback of callbacks) callback()
-  }
-  /** A read that begins now, or after the one that is under way. */
-  const begin = (): Promise<void> => {
-    if (running) return (next ??= running.catch(noop).then(begin))
-    next = null
-    running = readOnce().finally(() => {
-      running = null
-    })
-    return running
-  }
+  })
   // A failed read is tried again by the timer at the latest.
-  const poke = (): void => void (closing.signal.aborted || begin().catch(noop))
-  const unhint = bus.onHint(key, poke)
+  const poke = (): Promise<void> => (closing.signal.aborted ? Promise.resolve() : begin().catch(noop))
+  const unhint = bus.onHint(key, () => {
+    const read: Promise<void> = poke().then(() => {
+      if (hinted === read) hinted = null
+    })
+    hinted = read
+  })
   let cancel = clock.after(READ_EVERY_MS, tick)
   function tick(): void {
-    poke()
+    void poke()
     cancel = clock.after(READ_EVERY_MS, tick)
   }
   const within = async (ms: number, work: Promise<void>): Promise<void> => {
@@ -69,7 +63,7 @@ export function watchRow({ store, bus, clock }: RowWatchDeps, key: JobKey): RowW
       return record
     },
     refresh: (ms) => within(ms, begin()),
-    settled: (ms) => (running ? within(ms, next ?? running) : Promise.resolve()),
+    settled: (ms) => (hinted ? within(ms, hinted) : Promise.resolve()),
     onRead(callback) {
       callbacks.add(callback)
       return () => void callbacks.delete(callback)
@@ -81,6 +75,21 @@ export function watchRow({ store, bus, clock }: RowWatchDeps, key: JobKey): RowW
       callbacks.clear()
     },
   }
+}
+
+/** Each call is answered by a run that begins now, or after the one that is under way. */
+function oneAtATime(run: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | null = null
+  let next: Promise<void> | null = null
+  const begin = (): Promise<void> => {
+    if (running) return (next ??= running.catch(noop).then(begin))
+    next = null
+    running = run().finally(() => {
+      running = null
+    })
+    return running
+  }
+  return begin
 }
 
 const noop = (): void => undefined

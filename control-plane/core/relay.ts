@@ -18,7 +18,7 @@ export interface FrameBatch {
   text(): string
 }
 
-/** Where a client's frames go. `send` never blocks; `bufferedBytes` says what the client has not taken yet. */
+/** Where a client's frames go. `send` never blocks; `bufferedBytes` says what the client has not taken yet, Infinity where it is sent no more. */
 export interface FrameSink {
   send(batch: FrameBatch): void
   bufferedBytes(): number

@@ -1,7 +1,8 @@
 // Portable: Web APIs only.
 //
 // Runs `plan` over one consistent view and commits its assignments, then wakes the agents. Any number of pokes while a
-// run is under way make one more run. Stopped by close(); each run is bounded by the view's limit.
+// run is under way make one more run. Each run is bounded by the view's limit. close() lets what was asked
+// for run once more, because a process that ends right after a request (workerd) must not leave its job waiting.
 import { transition } from '../../shared/job-machine.ts'
 import { plan, type Plan } from '../../shared/schedule.ts'
 import { applyEvent } from './apply-event.ts'
@@ -23,10 +24,10 @@ export function createScheduler(core: CoreContext): Scheduler {
   let running: Promise<void> | null = null
 
   const loop = async (): Promise<void> => {
-    while (wanted && !closed) {
+    while (wanted) {
       wanted = false
       try {
-        if (await runOnce(core)) wanted = true
+        if ((await runOnce(core)) && !closed) wanted = true
       } catch (error) {
         // The sweep pokes again within seconds, so a database that is away is not a reason to spin here.
         core.log.warn('a scheduling run failed', { error: String(error) })
@@ -37,8 +38,9 @@ export function createScheduler(core: CoreContext): Scheduler {
 
   return {
     poke() {
+      if (closed) return
       wanted = true
-      if (!closed) running ??= loop()
+      running ??= loop()
     },
     async close() {
       closed = true

@@ -15,27 +15,14 @@ import { createAdaptorServer, type ServerType, type WebSocketServerLike } from '
 import type { Duplex } from 'node:stream'
 import { AppError, problemOf } from '../../shared/errors.ts'
 import { newId } from '../../shared/ids.ts'
-import type { App } from '../http/context.ts'
+import type { HostServer, ListenOptions } from './hosted.ts'
 import { createWebSocketServer } from './node-platform.ts'
-
-export interface NodeServerOptions {
-  readonly app: App
-  readonly host: string
-  readonly port: number
-  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
-}
-
-export interface NodeServer {
-  readonly url: string
-  /** Takes no new connections; resolves when the last request has been answered, at the latest after `graceMs`. */
-  close(graceMs: number): Promise<void>
-}
 
 /** Headers may take this long to arrive, a whole request that long. */
 const HEADERS_TIMEOUT_MS = 20_000
 const REQUEST_TIMEOUT_MS = 120_000
 
-export async function startNodeServer(options: NodeServerOptions): Promise<NodeServer> {
+export async function startNodeServer(options: ListenOptions): Promise<HostServer> {
   const { app, host, port, tls } = options
   const sockets = createWebSocketServer()
   const server = createAdaptorServer({
@@ -73,7 +60,7 @@ const TIMEOUTS = {
   requireHostHeader: false,
 } as const
 
-function listenerOptions(tls: NodeServerOptions['tls']) {
+function listenerOptions(tls: ListenOptions['tls']) {
   if (!tls)
     return {
       createServer: ((options: ServerOptions, listener: RequestListener) =>

@@ -1,109 +1,18 @@
-// The control plane as one Node process: libSQL, NATS, the core, the relay and the HTTP server, wired together. Run it as
-// `node control-plane/entry/node.ts`; its settings are in control-plane-config.ts. NATS may be away at the start and at
-// any time later; the database must answer once at the start.
-import { readFile } from 'node:fs/promises'
-import { createCore } from '../core/create-core.ts'
-import type { Core } from '../core/core.ts'
-import type { Bus, JobStore, Log } from '../core/ports.ts'
-import type { StreamLedger } from '../core/stream-ledger.ts'
-import type { Relay } from '../core/relay.ts'
-import { createRelay } from '../core/relay-hub.ts'
-import { loadOrCreateIdentity } from '../bus/identity-file.ts'
-import { createNatsBus } from '../bus/nats-bus.ts'
-import { createApp } from '../http/app.ts'
-import { createLibsqlStore } from '../store/libsql-store.ts'
-import { ensureAdminKey, prepareStateDir } from './admin-key.ts'
-import { ConfigError, loadControlPlaneConfig, type ControlPlaneConfig } from './control-plane-config.ts'
-import { createNodeClock } from './node-clock.ts'
-import { createNodeLog } from './node-log.ts'
+// The control plane as one Node process: `node control-plane/entry/node.ts`. Its settings are in control-plane-config.ts;
+// what it is made of is in hosted.ts.
+import type { ControlPlaneConfig } from './control-plane-config.ts'
+import { runOnHost, startOnHost, type ControlPlane, type Host, type StartOptions } from './hosted.ts'
 import { createNodePlatform } from './node-platform.ts'
 import { startNodeServer } from './node-server.ts'
 
-export interface StartOptions {
-  readonly log?: Log
-  /** Called with the first admin key, where this start made one. */
-  readonly onFirstAdminKey?: (token: string) => void
+const node: Host = { platform: createNodePlatform(), listen: startNodeServer }
+
+export function startControlPlane(config: ControlPlaneConfig, options?: StartOptions): Promise<ControlPlane> {
+  return startOnHost(node, config, options)
 }
 
-export interface ControlPlane {
-  readonly url: string
-  /** Answers what has begun, tells streams to come back, and ends. May be called again. */
-  close(): Promise<void>
-}
-
-const TICK_MS = 1_000
-/** Requests under way may take this long after SIGTERM; supervisors give 8 s and more. */
-const CLOSE_GRACE_MS = 5_000
-
-export async function startControlPlane(config: ControlPlaneConfig, options: StartOptions = {}): Promise<ControlPlane> {
-  const log = options.log ?? createNodeLog(config.logLevel)
-  const clock = createNodeClock()
-  await using started = new AsyncDisposableStack()
-  await prepareStateDir(config.stateDir)
-  const store = started.adopt(await openStore(config, log), (it) => it.close())
-  const token = await ensureAdminKey({ store, clock, stateDir: config.stateDir, adminToken: config.adminToken })
-  if (token !== null) options.onFirstAdminKey?.(token)
-  const bus = started.adopt(await openBus(config, store, log), (it) => it.close())
-  const coreConfig = { ...config.core, natsCa: await readOptional(config.nats.caFile) }
-  const core: Core = started.adopt(createCore({ store, bus, clock, log, config: coreConfig }), (it) => it.close())
-  const relay: Relay = started.adopt(createRelay({ store, bus, clock, log }), (it) => it.close())
-  const app = createApp({ core, relay, clock, log, platform: createNodePlatform(), maxima: config.maxima })
-  const { host, port, tls } = config
-  const server = await startNodeServer({ app, host, port, tls })
-  const ticker = setInterval(() => core.tick(), TICK_MS)
-  const parts = started.move()
-  const end = async (): Promise<void> => {
-    clearInterval(ticker)
-    const served = server.close(CLOSE_GRACE_MS)
-    // Streams would last as long as their jobs: the relay sends their clients elsewhere.
-    await relay.close()
-    await served
-    await parts.disposeAsync()
-  }
-  let ended: Promise<void> | undefined
-  return { url: server.url, close: () => (ended ??= end()) }
-}
-
-async function readOptional(path: string | undefined): Promise<string | undefined> {
-  return path === undefined ? undefined : readFile(path, 'utf8')
-}
-
-function openStore({ databaseUrl, databaseToken }: ControlPlaneConfig, log: Log): Promise<JobStore & StreamLedger> {
-  return createLibsqlStore({ url: databaseUrl, authToken: databaseToken, log })
-}
-
-async function openBus({ nats }: ControlPlaneConfig, ledger: StreamLedger, log: Log): Promise<Bus> {
-  return createNatsBus({
-    urls: nats.urls,
-    agentUrls: nats.agentUrls,
-    identity: await loadOrCreateIdentity(nats.identityFile),
-    tls: nats.caFile === undefined ? undefined : { caFile: nats.caFile },
-    ledger,
-    stream: { maxBytes: nats.maxBytes, maxAgeSeconds: nats.maxAgeSeconds },
-    log,
-  })
-}
-
-/** Until SIGTERM or SIGINT. One line {"url"} on stdout when it is ready. Resolves with the exit code. */
-export async function runControlPlane(environment: Readonly<Record<string, string | undefined>>): Promise<number> {
-  const stop = new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
-  })
-  try {
-    const controlPlane = await startControlPlane(loadControlPlaneConfig(environment))
-    process.stdout.write(`${JSON.stringify({ url: controlPlane.url })}\n`)
-    await stop
-    await controlPlane.close()
-    return 0
-  } catch (error) {
-    process.stderr.write(`The control plane cannot run: ${reasonOf(error)}\n`)
-    return error instanceof ConfigError ? 2 : 1
-  }
-}
-
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message
+export function runControlPlane(environment: Readonly<Record<string, string | undefined>>): Promise<number> {
+  return runOnHost(node, environment)
 }
 
 if (import.meta.main) process.exitCode = await runControlPlane(process.env)

@@ -19,6 +19,15 @@ export function bearerKey(authorization: string | null | undefined): string | nu
   return key !== undefined && key.length <= MAX_KEY_LENGTH ? key : null
 }
 
+/** The Authorization header, or for browsers' sockets, which cannot set it, the subprotocol `bearer.<token>`. */
+export function offeredKey(headers: Headers): string | null {
+  const fromHeader = bearerKey(headers.get('authorization'))
+  if (fromHeader !== null) return fromHeader
+  const protocols = (headers.get('sec-websocket-protocol') ?? '').split(',').map((protocol) => protocol.trim())
+  const bearer = protocols.find((protocol) => protocol.startsWith('bearer.'))
+  return bearer === undefined ? null : bearerKey(`Bearer ${bearer.slice('bearer.'.length)}`)
+}
+
 export async function authenticate(core: Core, key: string | null): Promise<Principal> {
   const principal = key === null ? null : await lookUp(core, key)
   if (principal) return principal

@@ -7,7 +7,7 @@ import type { UpgradeWebSocket, WSContext } from 'hono/ws'
 
 export interface Platform {
   readonly upgradeWebSocket: UpgradeWebSocket
-  /** Bytes that this client has not taken yet. */
+  /** Bytes that this client has not taken yet; Infinity where it has to come back instead of being sent more. */
   bufferedBytes(socket: WSContext): number
   /** Pings every 30 s, and ends a connection that has stopped answering. Returns stop. */
   keepAlive(socket: WSContext): () => void

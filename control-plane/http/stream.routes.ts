@@ -1,7 +1,8 @@
 // Portable: Web APIs only.
 //
 // The WebSocket (PROTOCOL 4): replay from the cursor, then live. A browser cannot see why an upgrade failed, so it is
-// always accepted and every refusal is a close code. What a client sends is ignored.
+// always accepted and every refusal is a close code. What a client sends is ignored, but for its word of how much has arrived
+// where a runtime needs that (workerd).
 import { z } from '@hono/zod-openapi'
 import type { WSContext, WSEvents } from 'hono/ws'
 import { AppError } from '../../shared/errors.ts'
@@ -9,7 +10,7 @@ import { isName } from '../../shared/ids.ts'
 import { parseCursor } from '../../shared/position.ts'
 import type { JobKey } from '../core/ports.ts'
 import type { FrameSink } from '../core/relay.ts'
-import { authenticate, authorize, bearerKey } from './auth.ts'
+import { authenticate, authorize, offeredKey } from './auth.ts'
 import type { App, AppContext, HttpDeps } from './context.ts'
 import { jobKeyOf } from './jobs.routes.ts'
 import { asAppError } from './problem.ts'
@@ -48,7 +49,8 @@ function describeRoute(app: App): void {
     description:
       'Replay from the cursor, then live. Text messages hold one frame, or a JSON array of frames. The upgrade is always ' +
       'accepted; errors are close codes: 1000 done, 1008 authentication, 1011 server error, 1013 try again, 4400 bad ' +
-      'cursor, 4404 no such job, 4408 too slow. Browsers offer the subprotocols ["dray.v1", "bearer.<token>"].',
+      'cursor, 4404 no such job, 4408 too slow. Browsers offer the subprotocols ["dray.v1", "bearer.<token>"]. A client ' +
+      'may send {"received": <characters since it connected>}; on workerd one that is 16 MiB behind is too slow.',
     security: [{ bearer: [] }],
     request: { params: idParam, query: z.object({ after: z.string().optional() }) },
     responses: { 101: { description: 'The WebSocket' } },
@@ -58,7 +60,7 @@ function describeRoute(app: App): void {
 async function admit({ core, log }: HttpDeps, context: AppContext): Promise<Admission> {
   const refused = (code: number, reason: string): Admission => ({ kind: 'refused', code, reason })
   try {
-    const principal = await authenticate(core, offeredKey(context))
+    const principal = await authenticate(core, offeredKey(context.req.raw.headers))
     authorize(principal, 'client')
     const id = context.req.param('id') ?? ''
     if (!isName(id)) return refused(4404, 'no such job')
@@ -70,15 +72,6 @@ async function admit({ core, log }: HttpDeps, context: AppContext): Promise<Admi
     if (code === 'unauthenticated' || code === 'forbidden') return refused(1008, code)
     return code === 'unavailable' ? refused(1013, 'try again') : refused(1011, 'server error')
   }
-}
-
-/** The Authorization header, or for browsers, which cannot set it, the subprotocol `bearer.<token>`. */
-function offeredKey(context: AppContext): string | null {
-  const fromHeader = bearerKey(context.req.header('authorization'))
-  if (fromHeader !== null) return fromHeader
-  const protocols = (context.req.header('sec-websocket-protocol') ?? '').split(',').map((protocol) => protocol.trim())
-  const bearer = protocols.find((protocol) => protocol.startsWith('bearer.'))
-  return bearer === undefined ? null : bearerKey(`Bearer ${bearer.slice('bearer.'.length)}`)
 }
 
 function readAfter(query: URLSearchParams): number | undefined {

@@ -54,6 +54,7 @@ export function openConnection(options: ConnectionOptions): Connection {
     idleTimer = setTimeout(() => finish({ kind: 'idle' }), options.idleMs)
   }
   restartIdle()
+  const word = createReceivedWord((text) => socket.send(text))
 
   socket.addEventListener('open', () => (openedAtMs = performance.now()))
   socket.addEventListener('close', (event) => finish({ kind: 'closed', code: event.code, reason: event.reason }))
@@ -63,6 +64,7 @@ export function openConnection(options: ConnectionOptions): Connection {
     // A socket that we closed goes on to deliver what is on its way: the next connection asks for it again.
     if (queue.ended()) return
     restartIdle()
+    if (typeof data === 'string') word.count(data.length)
     const frames = typeof data === 'string' ? parseFrames(data) : undefined
     if (typeof data !== 'string' || frames === undefined) finish({ kind: 'garbled' })
     else if (queue.push(frames, data.length) > options.maxQueuedChars) finish({ kind: 'full' })
@@ -72,6 +74,23 @@ export function openConnection(options: ConnectionOptions): Connection {
     next: () => queue.next(),
     upMs: () => (openedAtMs === undefined ? 0 : performance.now() - openedAtMs),
     close: () => finish({ kind: 'closed', code: 1000, reason: 'closed by the reader' }),
+  }
+}
+
+/** So much may arrive before the server is told; far below what a server waits for. */
+const TELL_EVERY_CHARS = 2 ** 20
+
+/** Where a server cannot see how much its client has taken (workerd) it is told: `{"received": <characters>}`. */
+function createReceivedWord(send: (text: string) => void): { count(chars: number): void } {
+  let received = 0
+  let told = 0
+  return {
+    count(chars) {
+      received += chars
+      if (received - told < TELL_EVERY_CHARS) return
+      told = received
+      send(JSON.stringify({ received }))
+    },
   }
 }
 

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest'
 import { createNatsBus } from '../../control-plane/bus/nats-bus.ts'
 import { createIdentity } from '../../control-plane/bus/nats-identity.ts'
 import { createCore } from '../../control-plane/core/create-core.ts'
-import { createNodeClock } from '../../control-plane/entry/node-clock.ts'
+import { createTimerClock } from '../../control-plane/entry/timer-clock.ts'
 import type { JobStore } from '../../control-plane/core/ports.ts'
 import type { JobState } from '../../shared/job.ts'
 import { startTestControlPlane, type TestControlPlane } from '../support/control-plane.ts'
@@ -39,7 +39,7 @@ async function openCore() {
   const identity = await createIdentity()
   const bus = await createNatsBus({ urls: ['nats://127.0.0.1:1'], identity, log: silentLog, stream })
   const config = { leaseMs: 60_000, outputBytes: 1, lineBytes: 1, cpuOvercommit: 1, natsJwtSeconds: 60 }
-  const core = createCore({ store, bus, clock: createNodeClock(), log: silentLog, config })
+  const core = createCore({ store, bus, clock: createTimerClock(), log: silentLog, config })
   const agent = await store.readAgent(await liveAgent(store))
   if (!agent) throw new Error('the agent is not there')
   return {

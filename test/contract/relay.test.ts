@@ -29,6 +29,8 @@ test('a client sees states, every update live, and the terminal only after N', a
   await publishLines(publisher, 1, 10)
   stage.table.phase(job, 'running', 'running')
   await eventually(() => expect(watcher.seqs).toEqual(seqs(1, 10)))
+  // A state that ends too soon may be left out.
+  await eventually(() => expect(watcher.states.at(-1)).toMatchObject({ phase: 'running' }))
   stage.table.finish(job, { updates: 15, held: true })
   await publishLines(publisher, 11, 14)
   await eventually(() => expect(watcher.seqs).toEqual(seqs(1, 14)))

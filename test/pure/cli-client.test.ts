@@ -167,3 +167,23 @@ test('updates() opens a new connection when one has been silent for too long', a
   })
   expect(await collect(updates)).toEqual([seqOf(1, 1), terminalSeq(1)])
 })
+
+test('updates() says how much has arrived, for servers that cannot see it', async () => {
+  const words: unknown[] = []
+  let sentChars = 0
+  const server = await serve((socket) => {
+    socket.on('message', (data) => void words.push(JSON.parse((data as Buffer).toString())))
+    for (const seq of seqs(1, 1, 2, 3, 4, 5)) {
+      const text = frame(seq, { content: 'x'.repeat(400_000) })
+      sentChars += text.length
+      socket.send(text)
+    }
+    // Only once the client has said so does the rest come.
+    socket.once('message', () => {
+      socket.send(terminal())
+      socket.close(1000)
+    })
+  })
+  expect(await collect(server.client.updates('job_1'))).toHaveLength(6)
+  expect(words[0]).toEqual({ received: (sentChars / 5) * 3 })
+})

@@ -39,6 +39,7 @@ export const rules: Readonly<Record<string, Rule>> = {
     ours: ['shared', 'deploy', 'control-plane/entry', 'control-plane/store'],
     packages: ['commander', 'zod', 'node:'],
   },
+  'cli/nats.ts': { ours: ['shared', 'control-plane/bus'], packages: ['commander', 'node:'] },
   'cli/agent.ts': { ours: ['shared', 'deploy', 'runner-agent'], packages: ['commander', 'zod', 'node:'] },
   'cli/supervise': { ours: ['shared', 'cli', 'deploy', 'control-plane/bus'], packages: ['node:'] },
   // It looks at an image as the agent would: with the agent's own attach and wait.

@@ -10,8 +10,18 @@ export interface LibsqlServer {
   readonly url: string
   /** Requests that were answered: what a round trip is. */
   requestCount(): number
+  /** Rows that were inserted, changed or deleted. */
+  rowsWritten(): number
+  /** A round trip takes this long from now on: half of it before the work, half before the answer. */
+  setLatency(ms: number): void
+  /** The next `count` requests are carried out, and their answers lost: nobody knows whether they were. */
+  dropAnswers(count: number): void
   /** Nobody listens any more; what was stored stays. */
   stop(): Promise<void>
+}
+
+interface Counts {
+  rowsWritten: number
 }
 
 interface Stream {
@@ -32,7 +42,10 @@ const LOCK_WAIT_MS = 5_000
 /** Serves the file at `path`; `port` 0 takes any free one. */
 export async function startLibsqlServer(path: string, port = 0): Promise<LibsqlServer> {
   const streams = new Map<string, Stream>()
+  const counts: Counts = { rowsWritten: 0 }
   let requests = 0
+  let latencyMs = 0
+  let drops = 0
   const server = createServer((request, response) => {
     const answer = async (): Promise<void> => {
       // Protobuf (v3) is refused, so that clients fall back to JSON (v2).
@@ -41,7 +54,15 @@ export async function startLibsqlServer(path: string, port = 0): Promise<LibsqlS
         return
       }
       requests += 1
-      const body = JSON.stringify(await pipeline(path, streams, await readJson(request)))
+      const asked = await readJson(request)
+      await sleep(latencyMs / 2)
+      const body = JSON.stringify(await pipeline({ path, streams, counts }, asked))
+      await sleep(latencyMs / 2)
+      if (drops > 0) {
+        drops -= 1
+        response.destroy()
+        return
+      }
       response.writeHead(200, { 'content-type': 'application/json' }).end(body)
     }
     answer().catch((error: unknown) => response.writeHead(500).end(String(error)))
@@ -50,6 +71,9 @@ export async function startLibsqlServer(path: string, port = 0): Promise<LibsqlS
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requestCount: () => requests,
+    rowsWritten: () => counts.rowsWritten,
+    setLatency: (ms) => void (latencyMs = ms),
+    dropAnswers: (count) => void (drops = count),
     stop: () => stopServer(server, streams),
   }
 }
@@ -68,7 +92,13 @@ async function readJson(request: IncomingMessage): Promise<Json> {
   return JSON.parse(Buffer.concat(chunks).toString('utf8')) as Json
 }
 
-async function pipeline(path: string, streams: Map<string, Stream>, body: Json): Promise<Json> {
+interface Served {
+  readonly path: string
+  readonly streams: Map<string, Stream>
+  readonly counts: Counts
+}
+
+async function pipeline({ path, streams, counts }: Served, body: Json): Promise<Json> {
   const old = body['baton'] as string | undefined
   const stream = (old === undefined ? undefined : streams.get(old)) ?? openStream(path)
   if (old !== undefined) streams.delete(old)
@@ -82,10 +112,15 @@ async function pipeline(path: string, streams: Map<string, Stream>, body: Json):
       results.push({ type: 'error', error: errorOf(error) })
     }
   }
-  if (!open) stream.db.close()
+  if (!open) closeStream(stream, counts)
   const baton = open ? crypto.randomUUID() : null
   if (baton !== null) streams.set(baton, stream)
   return { baton, base_url: null, results }
+}
+
+function closeStream({ db }: Stream, counts: Counts): void {
+  counts.rowsWritten += Number(db.prepare('SELECT total_changes() AS rows').get()?.['rows'] ?? 0)
+  db.close()
 }
 
 function openStream(path: string): Stream {

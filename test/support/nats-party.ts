@@ -1,8 +1,10 @@
 // The two parties on a test's nats-server: a control plane's bus, and agents with JWTs that the bus minted.
 
+import { wsconnect } from '@nats-io/nats-core'
 import { createUser } from '@nats-io/nkeys'
 import type { Bus, Log } from '../../control-plane/core/ports.ts'
 import { createNatsBus } from '../../control-plane/bus/nats-bus.ts'
+import type { Dial } from '../../control-plane/bus/nats-dial.ts'
 import { createAgentConnection, type AgentConnection } from '../../runner-agent/nats-connection.ts'
 import { createPublisher, type Publisher, type PublisherOptions } from '../../runner-agent/publisher.ts'
 import type { RunCommand } from '../../shared/agent-protocol.ts'
@@ -12,9 +14,22 @@ import type { TestNats } from './nats-server.ts'
 
 export const silentLog: Log = { info: () => undefined, warn: () => undefined, error: () => undefined }
 
-export async function openBus(nats: TestNats, log: Log = silentLog): Promise<Bus> {
+/**
+ * How a party dials. All parties of one test process take the same: nats.js keeps one way for the whole process, and a
+ * connection that comes back takes the last one.
+ */
+export type Transport = 'tcp' | 'websocket'
+
+export const dialBy = (transport: Transport): { readonly dial?: Dial } =>
+  transport === 'websocket' ? { dial: wsconnect } : {}
+
+export const urlBy = (nats: TestNats, transport: Transport): string =>
+  transport === 'websocket' ? nats.websocketUrl : nats.url
+
+export async function openBus(nats: TestNats, log: Log = silentLog, transport: Transport = 'tcp'): Promise<Bus> {
   const bus = await createNatsBus({
-    urls: [nats.url],
+    urls: [urlBy(nats, transport)],
+    ...dialBy(transport),
     identity: nats.identity,
     log,
     stream: { maxBytes: 256 << 20, maxAgeSeconds: 3600 },
@@ -27,7 +42,7 @@ export function busIsUp(bus: Bus): Promise<unknown> {
   const check = async (): Promise<void> => {
     // The stream is made after the connection is up.
     await bus.readResume('nobody', { tenant: 't', job: 'j', attempt: 1 })
-    const problem = bus.status()
+    const problem = await bus.status()
     if (problem !== null) throw new Error(problem)
   }
   return eventually(check, { deadlineMs: 10_000, what: 'the bus is up' })
@@ -49,6 +64,7 @@ export interface TestAgentOptions {
   readonly id: string
   readonly url?: string | undefined
   readonly ttlSeconds?: number | undefined
+  readonly transport?: Transport
 }
 
 export async function joinAgent(nats: TestNats, bus: Bus, options: TestAgentOptions): Promise<TestAgent> {
@@ -60,7 +76,8 @@ export async function joinAgent(nats: TestNats, bus: Bus, options: TestAgentOpti
   const errors: unknown[] = []
   const connection = createAgentConnection({
     agent: id,
-    urls: [options.url ?? nats.url],
+    urls: [options.url ?? urlBy(nats, options.transport ?? 'tcp')],
+    ...dialBy(options.transport ?? 'tcp'),
     seed,
     jwt,
     onRun: (command) => void commands.push(command),

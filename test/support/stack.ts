@@ -1,6 +1,6 @@
 // A whole Dray for one test file: a real nats-server, a control plane and agents as processes of their own, on the
 // shared engine of the run. Each part can be killed and started again on the same port and files.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { inject } from 'vitest'
@@ -9,11 +9,14 @@ import { eventually } from './eventually.ts'
 import { freePort } from './free-port.ts'
 import { manageProcess, type ManagedProcess } from './managed-process.ts'
 import { startNats, type TestNats } from './nats-server.ts'
+import { preparePlane, type Plane, type Runtime } from './planes.ts'
 
 const ROOT = path.join(import.meta.dirname, '..', '..')
 
 export interface StackOptions {
   readonly agents: number
+  /** Of the control plane; Node unless told. */
+  readonly runtime?: Runtime
   readonly controlPlaneEnv?: Readonly<Record<string, string>>
   readonly agentEnv?: Readonly<Record<string, string>>
   readonly engineSocket?: string
@@ -34,6 +37,7 @@ export interface Stack {
   readonly dir: string
   readonly nats: TestNats
   readonly controlPlane: ManagedProcess
+  readonly plane: Plane
   readonly agents: readonly ManagedProcess[]
   startControlPlane(): Promise<void>
   /** One more on the same database and NATS, on a port of its own; ends with the stack. */
@@ -50,32 +54,14 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const url = `http://127.0.0.1:${port}`
   const token = `dray_${Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64url')}`
   const client = createClient({ url, token })
-  const identityFile = path.join(dir, 'identity.json')
-  await writeFile(identityFile, JSON.stringify(nats.identity), { mode: 0o600 })
-  const controlPlaneOn = (at: number): ManagedProcess =>
-    manageProcess({
-      name: 'control plane',
-      command: process.execPath,
-      args: [path.join(ROOT, 'control-plane/entry/node.ts')],
-      env: {
-        PATH: process.env['PATH'] ?? '',
-        DRAY_HOST: '127.0.0.1',
-        DRAY_PORT: String(at),
-        DRAY_STATE_DIR: dir,
-        DRAY_DATABASE_URL: `file:${path.join(dir, 'dray.db')}`,
-        DRAY_NATS_URLS: nats.url,
-        DRAY_NATS_IDENTITY_FILE: identityFile,
-        DRAY_ADMIN_TOKEN: token,
-        // Below what the test's nats-server may store.
-        DRAY_UPDATES_MAX_BYTES: '400m',
-        DRAY_LOG_LEVEL: 'warn',
-        ...options.controlPlaneEnv,
-      },
-    })
-  const controlPlane = controlPlaneOn(port)
-  const others: ManagedProcess[] = []
+  const planeOn = (at: number): Promise<Plane> =>
+    preparePlane(options.runtime ?? 'node', { dir, port: at, token, nats, env: options.controlPlaneEnv ?? {} })
+  const plane = await planeOn(port)
+  const controlPlane = plane.process
+  const others: Plane[] = []
   const agents: ManagedProcess[] = []
-  const outputs = (): string => [controlPlane, ...others, ...agents].map((child) => child.output()).join('\n')
+  const outputs = (): string =>
+    [controlPlane, ...others.map((other) => other.process), ...agents].map((child) => child.output()).join('\n')
   const ready = async (at: string): Promise<void> => {
     const answers = async (): Promise<boolean> =>
       (await fetch(`${at}/readyz`, { signal: AbortSignal.timeout(1_000) })).ok
@@ -91,6 +77,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     dir,
     nats,
     controlPlane,
+    plane,
     agents,
     async startControlPlane() {
       controlPlane.start()
@@ -98,11 +85,11 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     },
     async addControlPlane() {
       const at = await freePort()
-      const other = controlPlaneOn(at)
+      const other = await planeOn(at)
       others.push(other)
-      other.start()
+      other.process.start()
       await ready(`http://127.0.0.1:${at}`)
-      return { client: createClient({ url: `http://127.0.0.1:${at}`, token }), process: other }
+      return { client: createClient({ url: `http://127.0.0.1:${at}`, token }), process: other.process }
     },
     async startAgent(agent) {
       const child = manageProcess({
@@ -131,7 +118,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     async close() {
       // SIGTERM, not SIGKILL: a container is removed only after its last updates are stored, just after its job's end.
       await Promise.all(agents.map((child) => child.stop('SIGTERM')))
-      await Promise.all([controlPlane, ...others].map((child) => child.stop()))
+      await Promise.all([plane, ...others].map((one) => one.close()))
       await nats[Symbol.asyncDispose]()
       await rm(dir, { recursive: true, force: true })
     },

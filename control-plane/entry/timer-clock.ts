@@ -1,7 +1,7 @@
-// The port Clock on Node.
+// The port Clock by the timers that every runtime has.
 import type { Clock } from '../core/ports.ts'
 
-export function createNodeClock(): Clock {
+export function createTimerClock(): Clock {
   return {
     nowMs: () => Date.now(),
     after(ms, callback) {

@@ -1,13 +1,11 @@
-// The port Log on Node: one JSON object a line on stderr, so that stdout stays free for what a program says on purpose.
+// The port Log as lines: one JSON object each. On Node and Deno they go to stderr, so that stdout stays free for what a
+// program says on purpose; on workerd to the console.
 import type { Log } from '../core/ports.ts'
 
 const LEVELS = ['info', 'warn', 'error'] as const
 export type LogLevel = (typeof LEVELS)[number]
 
-export function createNodeLog(
-  least: LogLevel,
-  write: (line: string) => void = (line) => process.stderr.write(line),
-): Log {
+export function createLineLog(least: LogLevel, write: (line: string) => void): Log {
   const at =
     (level: LogLevel) =>
     (message: string, fields: Readonly<Record<string, unknown>> = {}) => {

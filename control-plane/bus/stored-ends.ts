@@ -1,0 +1,26 @@
+// Where the stored updates of one subject begin and end: one direct get each, by whatever connection there is.
+import type { JetStreamManager } from '@nats-io/jetstream'
+import type { Resume } from '../../shared/agent-protocol.ts'
+import { UPDATES_STREAM } from '../../shared/subjects.ts'
+import { parseBatch, resumeOf } from './stored-batch.ts'
+
+export async function readResume(jsm: JetStreamManager, subject: string): Promise<Resume> {
+  const message = await lastMessage(jsm, subject)
+  return resumeOf(message && parseBatch(message.data), message?.seq ?? 0)
+}
+
+export async function lastSeq(jsm: JetStreamManager, subject: string): Promise<number> {
+  return (await lastMessage(jsm, subject))?.seq ?? 0
+}
+
+export async function firstSeq(jsm: JetStreamManager, subject: string): Promise<number | null> {
+  const message = await jsm.direct.getMessage(UPDATES_STREAM, { seq: 1, next_by_subj: subject })
+  if (!message) return null
+  // Its true first message has left the stream, and with it everything before it: no message may count as earlier.
+  const batch = parseBatch(message.data)
+  return batch && batch.n > 1 ? 1 : message.seq
+}
+
+function lastMessage(jsm: JetStreamManager, subject: string): ReturnType<JetStreamManager['direct']['getMessage']> {
+  return jsm.direct.getMessage(UPDATES_STREAM, { last_by_subj: subject })
+}
