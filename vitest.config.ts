@@ -12,6 +12,8 @@ export default defineConfig({
     projects: [
       // Pure tests share no state, so they can share a process: ten times faster.
       project('pure', { isolate: false, testTimeout: 20_000 }),
+      // One file, which has both cores to itself in two threads of its own.
+      project('sim', { testTimeout: 300_000 }),
       project('contract', { ...withEngine, testTimeout: 20_000, hookTimeout: 30_000 }),
       project('engine', { ...withEngine, testTimeout: 30_000, hookTimeout: 30_000 }),
       project('e2e', { ...withEngine, testTimeout: 60_000, hookTimeout: 60_000 }),

@@ -54,7 +54,7 @@ const SILENT_MS = 6_000
 
 /**
  * The retry has waited for as long as it waits. Or its agent fell silent after the attempt had ended and before all was stored: a retry does not wait for it. Or it died,
- * and what it had to say was about a container that never was: no log holds that.
+ * and what it had to say was about a container that never ran: no log holds that.
  */
 function wasCutOff(
   { jobs, troubles, containers }: History,
@@ -68,11 +68,11 @@ function wasCutOff(
   const { agent } = ended.cause
   const next = steps.find(({ ms, event }) => event === 'assigned' && ms > ended.ms)
   if (next && next.ms - ended.ms >= longestWaitMs) return true
-  const hadContainer = containers.some((one) => one.job === job && one.attempt === attempt)
+  const ran = containers.some((one) => one.job === job && one.attempt === attempt && one.startedMs !== null)
   return troubles.some((one) => {
     const toMs = one.toMs ?? Number.POSITIVE_INFINITY
     if (one.agent !== agent || toMs <= ended.ms) return false
-    return next ? one.fromMs < next.ms && toMs - one.fromMs >= SILENT_MS : !hadContainer
+    return next ? one.fromMs < next.ms && toMs - one.fromMs >= SILENT_MS : !ran
   })
 }
 

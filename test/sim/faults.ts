@@ -84,7 +84,7 @@ const AGENT: Record<Extract<FaultKind, `agent-${string}` | `machine-${string}`>,
   'agent-crash'(world, fault) {
     const agent = agentOf(world, fault)
     const over = trouble(world, agent.id, fault.kind)
-    for (const run of [...agent.runs]) world.loop.kill(run.proc)
+    for (const run of agent.runs) world.loop.kill(run.proc)
     return all(() => superviseAgent(world, agent), over)
   },
   'agent-restart'(world, fault) {
@@ -118,7 +118,7 @@ const AGENT: Record<Extract<FaultKind, `agent-${string}` | `machine-${string}`>,
   'machine-reboot'(world, fault) {
     const agent = agentOf(world, fault)
     const over = trouble(world, agent.id, fault.kind)
-    for (const run of [...agent.runs]) world.loop.kill(run.proc)
+    for (const run of agent.runs) world.loop.kill(run.proc)
     agent.machine.reboot()
     return all(() => {
       agent.machine.bringEngine()
@@ -130,8 +130,8 @@ const AGENT: Record<Extract<FaultKind, `agent-${string}` | `machine-${string}`>,
     if (world.agents.filter((one) => !isBurnt(one)).length < 2) return undefined
     burnt.add(agent)
     trouble(world, agent.id, fault.kind)
-    for (const run of [...agent.runs]) world.loop.kill(run.proc)
-    for (const container of [...agent.machine.containers.values()]) agent.machine.remove(container)
+    for (const run of agent.runs) world.loop.kill(run.proc)
+    for (const container of agent.machine.containers.values()) agent.machine.remove(container)
     return undefined
   },
   'machine-clock'(world, fault) {

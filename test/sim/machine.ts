@@ -47,6 +47,8 @@ export interface Machine {
   slowStartMs: number
   bootId: string
   readonly containers: Map<string, SimContainer>
+  /** Calls that it has taken while it hung: answered when it goes on. */
+  readonly hungCalls: (() => void)[]
   /** Told when the engine goes. */
   readonly onEngineLoss: Set<() => void>
   create(name: string, labels: Record<string, string>, gpus: readonly string[], script: Script): SimContainer
@@ -76,14 +78,14 @@ export function createMachine(loop: Loop, history: History, host: Host, wall: Wa
     container.story.endedMs = loop.nowMs
     loop.kill(container.life)
     history.trace('exited', container.name, exitCode)
-    for (const watcher of [...container.watchers]) watcher('end')
+    for (const watcher of container.watchers) watcher('end')
   }
   const print = (container: SimContainer): void => {
     const number = (container.story.printed += 1)
     const stream = number % 5 === 0 ? 'stderr' : 'stdout'
     const entry = { stream, text: `a${container.story.attempt} ${stream} ${number}`, atMs: wall(host) } as const
     container.log[stream].push(entry)
-    for (const watcher of [...container.watchers]) watcher(entry)
+    for (const watcher of container.watchers) watcher(entry)
   }
   const live = (container: SimContainer): void => {
     const { lines, everyMs, restMs, exitCode, oom } = container.script
@@ -102,6 +104,7 @@ export function createMachine(loop: Loop, history: History, host: Host, wall: Wa
     slowStartMs: 0,
     bootId: `${host.name}-boot-1`,
     containers: new Map(),
+    hungCalls: [],
     onEngineLoss: new Set(),
     sockets: new Set(),
     create(name, labels, gpus, script) {
@@ -131,17 +134,19 @@ export function createMachine(loop: Loop, history: History, host: Host, wall: Wa
       container.story.removedMs = loop.nowMs
       history.trace('removed', container.name)
       machine.containers.delete(container.id)
-      for (const watcher of [...container.watchers]) watcher('end')
+      for (const watcher of container.watchers) watcher('end')
     },
     loseEngine(killsContainers) {
       machine.engineState = 'away'
-      for (const callback of [...machine.onEngineLoss]) callback()
+      machine.hungCalls.length = 0
+      for (const callback of machine.onEngineLoss) callback()
       machine.onEngineLoss.clear()
       machine.dropSockets()
       if (killsContainers) for (const container of machine.containers.values()) end(container, 255, false)
     },
     bringEngine() {
       machine.engineState = 'up'
+      for (const call of machine.hungCalls.splice(0)) call()
     },
     reboot() {
       machine.loseEngine(true)
@@ -149,7 +154,7 @@ export function createMachine(loop: Loop, history: History, host: Host, wall: Wa
       machine.bootId = `${host.name}-boot-${boots}`
     },
     dropSockets() {
-      for (const close of [...machine.sockets]) close()
+      for (const close of machine.sockets) close()
       machine.sockets.clear()
     },
   }

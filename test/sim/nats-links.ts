@@ -33,7 +33,7 @@ export function createNatsLinks(loop: Loop, random: Prng, net: Network, server: 
   const change = (link: Link, isUp: boolean): void => {
     if (link.closed || !link.proc.alive || link.isUp === isUp || isReachable(link.proc.host) !== isUp) return
     link.isUp = isUp
-    for (const watcher of [...link.watchers]) (isUp ? watcher.up : watcher.down)?.()
+    for (const watcher of link.watchers) (isUp ? watcher.up : watcher.down)?.()
   }
   const refresh = (): void => {
     for (const link of links) {

@@ -122,6 +122,6 @@ function record(history: History, subject: string, { batch, streamSeq }: StoredB
 }
 
 /** What of an update tells it from any other: a line's text, or the phase of one of the agent's own. */
-export function textOf(update: Readonly<Record<string, unknown>>): string {
-  return String(update['content'] ?? `${String(update['type'])}:${String(update['phase'] ?? update['status'] ?? '')}`)
+export function textOf({ content, type, phase, status }: Readonly<Record<string, unknown>>): string {
+  return typeof content === 'string' ? content : JSON.stringify([type, phase ?? status ?? ''])
 }

@@ -73,7 +73,7 @@ export function createNetwork(loop: Loop, random: Prng): Network {
         const arrive = (): void => {
           serve().then(
             (value) => answer(() => resolve(value)),
-            (error: unknown) => answer(() => reject(error as Error)),
+            (error: unknown) => answer(() => reject(error)),
           )
         }
         to.onDeath.add(onDeath)

@@ -101,7 +101,8 @@ function makeFaults(random: Prng): Fault[] {
     const forMs = random.between(...(lasts < 0.68 ? BRIEF_MS : lasts < 0.97 ? LONG_MS : ENDLESS_MS))
     const atMs = random.between(300, forMs < LONG_MS[1] ? 18_000 : 4_000)
     const endMs = Math.min(FAULTS_END_MS, atMs + forMs)
-    return { kind: random.pick(weighted), atMs, forMs: endMs - atMs, which: random.int(60), how: random.next() }
+    const kind = lasts < 0.985 ? random.pick(weighted) : 'cut-agent-plane'
+    return { kind, atMs, forMs: endMs - atMs, which: random.int(60), how: random.next() }
   }
   return Array.from({ length: random.between(10, 25) }, one).toSorted((a, b) => a.atMs - b.atMs)
 }
@@ -140,7 +141,7 @@ function makeSpec(random: Prng, id: string): JobSpec {
   const on = RETRYABLE.filter(() => random.chance(0.7))
   return {
     ...TEMPLATE,
-    request: { ...TEMPLATE.request, job_id: id } as JobSpec['request'],
+    request: { ...TEMPLATE.request, job_id: id },
     env: { SIM: JSON.stringify(script) },
     parse_updates: false,
     resources: { ...TEMPLATE.resources, cpus: 1, memory: 2 ** 28, gpus: random.pick([0, 0, 1, 1, 2]) },
@@ -164,7 +165,7 @@ const LASTING_MS: Range = [40_000, 70_000]
 function makeScript(random: Prng): Script {
   const lines = random.pick([0, 3, 10, 25, 40])
   const lasts = random.next()
-  const isLong = lasts > 0.93
+  const isLong = lasts > 0.9
   const lengthMs = random.between(...(isLong ? LASTING_MS : lasts < 0.65 ? QUICK_MS : SLOW_MS))
   return {
     lines,

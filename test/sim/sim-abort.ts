@@ -87,7 +87,7 @@ export class SimAbortSignal {
     this.#aborted = true
     this.#reason = reason
     // One that is taken away by an earlier one is not called.
-    for (const entry of [...this.#entries]) if (this.#entries.includes(entry)) entry.listener()
+    for (const entry of this.#entries.slice()) if (this.#entries.includes(entry)) entry.listener()
     const dependents = this.#dependents
     this.#entries = []
     this.#dependents = new Set()

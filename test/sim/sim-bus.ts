@@ -126,7 +126,7 @@ export function before<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> 
       },
       (error: unknown) => {
         settled()
-        reject(error as Error)
+        reject(error)
       },
     )
   })

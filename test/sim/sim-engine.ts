@@ -23,7 +23,7 @@ interface Call<T> {
   readonly timeoutMs: number
   readonly signal?: AbortSignal | undefined
   /** At the engine. `later` answers at another time. */
-  readonly run: (answer: (value: T) => void, fail: (error: unknown) => void) => void
+  readonly run: (answer: (value: T) => void) => void
 }
 
 export function createSimEngine(world: EngineWorld): Engine {
@@ -131,21 +131,20 @@ export function callEngine<T>({ loop, random, machine }: EngineWorld, call: Call
     signal?.addEventListener('abort', onAbort, { once: true })
     if (machine.engineState === 'away') return away()
     machine.onEngineLoss.add(onLoss)
-    if (machine.engineState === 'hung') {
-      const silence = (): void => reject(fault({ action, subject, errno: 'ETIMEDOUT', message: 'no answer' }))
-      return void loop.at(from, timeoutMs, silence)
+    const serve = (): void => {
+      loop.at(machine.engine, latencyMs(), () => {
+        if (!machine.onEngineLoss.has(onLoss)) return
+        try {
+          call.run((value) => settle(() => resolve(value)))
+        } catch (error) {
+          settle(() => reject(error))
+        }
+      })
     }
-    loop.at(machine.engine, latencyMs(), () => {
-      if (!machine.onEngineLoss.has(onLoss)) return
-      try {
-        call.run(
-          (value) => settle(() => resolve(value)),
-          (error) => settle(() => reject(error as Error)),
-        )
-      } catch (error) {
-        settle(() => reject(error as Error))
-      }
-    })
+    if (machine.engineState !== 'hung') return serve()
+    machine.hungCalls.push(serve)
+    const silence = (): void => reject(fault({ action, subject, errno: 'ETIMEDOUT', message: 'no answer' }))
+    loop.at(from, timeoutMs, silence)
   })
 }
 

@@ -144,8 +144,8 @@ function changeAttempts(row: JobRow, { before, after, event, attempt: facts }: C
     filled.record = { ...filled.record, ...Object.fromEntries(given) }
   }
   const ended = before.assignment
-  const row_ = ended && ended.session !== null && after.assignment === null && row.attempts.get(ended.attempt)
-  if (row_ && row_.record.finishedAtMs === null) row_.record = { ...row_.record, finishedAtMs: atMs }
+  const left = ended && ended.session !== null && after.assignment === null && row.attempts.get(ended.attempt)
+  if (left && left.record.finishedAtMs === null) left.record = { ...left.record, finishedAtMs: atMs }
 }
 
 function claimAttempt(

@@ -46,7 +46,7 @@ export function linkStore(store: JobStore, options: StoreLinkOptions): JobStore 
               else loop.at(from, latencyMs(), () => resolve(value))
             },
             (error: unknown) => {
-              loop.at(from, latencyMs(), () => reject(error as Error))
+              loop.at(from, latencyMs(), () => reject(error))
             },
           )
         })

@@ -138,7 +138,7 @@ export function agentOf({ now }: StoreContext, row: AgentRow): AgentRecord {
 export function shapeOf(row: JobRow): QueuedJob {
   const { request, stdin: _stdin, env: _env, command: _command, entrypoint: _entrypoint, ...shape } = row.spec
   const kept = { ...shape, env: {}, ...(request ? { request: { resource_limits: request.resource_limits } } : {}) }
-  return { state: row.state, spec: kept as JobSpec, createdAtMs: row.createdAtMs }
+  return { state: row.state, spec: kept, createdAtMs: row.createdAtMs }
 }
 
 const PRIORITY = { high: 0, normal: 1, low: 2 } as const

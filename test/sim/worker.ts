@@ -8,11 +8,12 @@ const { runBatch } = await import('./batch.ts')
 const { unhandledRejection } = await import('./schedule.ts')
 
 process.on('unhandledRejection', unhandledRejection)
+const tell = (message: object): void => parentPort?.postMessage(message, [])
+
 parentPort?.on('message', (order: BatchOrder) => {
-  runBatch(order, (done) => parentPort?.postMessage({ done })).then(
-    (result) => parentPort?.postMessage({ result }),
-    (error: unknown) =>
-      parentPort?.postMessage({ error: error instanceof Error ? String(error.stack) : String(error) }),
+  runBatch(order, (done) => tell({ done })).then(
+    (result) => tell({ result }),
+    (error: unknown) => tell({ error: error instanceof Error ? String(error.stack) : String(error) }),
   )
 })
-parentPort?.postMessage({ ready: true })
+tell({ ready: true })

@@ -32,7 +32,7 @@ export async function startWorkers(count: number): Promise<SimWorkers> {
       const worker = free.pop() ?? (await new Promise<Worker>((resolve) => waiting.push(resolve)))
       try {
         const answer = answerOf(worker, ({ result }) => result)
-        worker.postMessage(order)
+        worker.postMessage(order, [])
         return await answer
       } finally {
         release(worker)
