@@ -126,7 +126,9 @@ function createRegistry(options: HeldJobsOptions): Registry {
     void run.done.then((how) => {
       if (how !== 'again' || !start.found) return forget(id, how)
       entries.delete(id)
-      begin(start)
+      // Its end may have been told already: said to run again, it would not count any more.
+      const hasEnded = run.held().phase === 'finished'
+      begin(hasEnded ? { ...start, found: { ...start.found, state: 'exited' } } : start)
     })
   }
   return {

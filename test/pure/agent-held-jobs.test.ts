@@ -109,6 +109,17 @@ describe('createHeldJobs()', () => {
     expect(started[0]?.run.control.reason).toBe('lost')
   })
 
+  test('takes a container over once more as ended when it had ended: the answer to a finished one is not "stop"', async () => {
+    const { jobs, started } = createRig()
+    const found = { id: 'c1', key: KEY, state: 'running', bootId: 'b1', lostAfterSeconds: 60, updatesBefore: 0 }
+    jobs.adopt({ key: KEY, found })
+    await started[0]?.end('again')
+    expect(started[1]?.start.found?.state).toBe('running')
+    if (started[1]) started[1].phase = 'finished'
+    await started[1]?.end('again')
+    expect(started[2]?.start.found?.state).toBe('exited')
+  })
+
   test('takes no new work while it drains, and says when it is idle', async () => {
     const { jobs, started, answer } = createRig()
     jobs.command(COMMAND)
