@@ -50,7 +50,8 @@ function checkGaps({ history, plan }: World, { client, job, frames }: Reading, m
       )
 }
 
-const SILENT_MS = 6_000
+/** Less than a lease: its last beat came up to a third of one earlier. */
+const SILENT_MS = 3_500
 
 /**
  * The retry has waited for as long as it waits. Or its agent fell silent after the attempt had ended and before all was stored: a retry does not wait for it. Or it died,
@@ -69,6 +70,8 @@ function wasCutOff(
   const next = steps.find(({ ms, event }) => event === 'assigned' && ms > ended.ms)
   if (next && next.ms - ended.ms >= longestWaitMs) return true
   const ran = containers.some((one) => one.job === job && one.attempt === attempt && one.startedMs !== null)
+  // Of two copies of an agent the newer one takes what the older one still runs for its own.
+  if (troubles.some((one) => one.agent === agent && one.what === 'agent-twin')) return true
   return troubles.some((one) => {
     const toMs = one.toMs ?? Number.POSITIVE_INFINITY
     if (one.agent !== agent || toMs <= ended.ms) return false
@@ -117,7 +120,7 @@ function checkLines(history: History, { client, job, after, frames, isWhole }: R
     if (fault > 0)
       history.violated('lost', `${job}: ${client} reads line ${numbers[fault]} of ${name} behind ${numbers[fault - 1]}`)
   }
-  if (isWhole && after === 0) checkWhole(history, job, client, seen)
+  if (isWhole && after === 0 && frames.every(({ kind }) => kind !== 'gap')) checkWhole(history, job, client, seen)
 }
 
 function nextLine(number: number, isStderr: boolean): number {

@@ -5,4 +5,6 @@ export interface KnownSeed {
   readonly showed: string
 }
 
-export const SEEDS: readonly KnownSeed[] = []
+export const SEEDS: readonly KnownSeed[] = [
+  { seed: 378, showed: "the rest of a finished container's lines was thrown away when its output was read anew" },
+]
