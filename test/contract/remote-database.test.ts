@@ -104,19 +104,32 @@ async function roundTrips<T>(
   return Math.round(((await fastest(latencyMs)) - near) / latencyMs)
 }
 
+/** Measured again where the machine had other things to do: a call that waits for more does so every time. */
+async function expectRoundTrips<T>(
+  count: number,
+  latencyMs: number,
+  prepare: () => Promise<T>,
+  call: (made: T) => Promise<{ status: number }>,
+): Promise<void> {
+  const measured = async (): Promise<void> => {
+    expect(await roundTrips(latencyMs, prepare, call)).toBe(count)
+  }
+  await eventually(measured, { deadlineMs: 12_000, what: `the call waits for ${count} round trips` })
+}
+
 const nothing = () => Promise.resolve('')
 
 describe.each([50, 100, 200])('with %i ms to the database', (latencyMs) => {
   it('submit answers after two round trips: key, job', async () => {
-    expect(await roundTrips(latencyMs, nothing, () => submit())).toBe(2)
+    await expectRoundTrips(2, latencyMs, nothing, () => submit())
   })
 
   it('a heartbeat answers after two: key, beat', async () => {
-    expect(await roundTrips(latencyMs, nothing, () => heartbeat())).toBe(2)
+    await expectRoundTrips(2, latencyMs, nothing, () => heartbeat())
   })
 
   it('a claim answers after three: key, row, change', async () => {
-    expect(await roundTrips(latencyMs, assigned, claim)).toBe(3)
+    await expectRoundTrips(3, latencyMs, assigned, claim)
   })
 
   it('a finish answers after three: key, row, change', async () => {
@@ -125,7 +138,7 @@ describe.each([50, 100, 200])('with %i ms to the database', (latencyMs) => {
       await claim(id)
       return id
     }
-    expect(await roundTrips(latencyMs, running, finish)).toBe(3)
+    await expectRoundTrips(3, latencyMs, running, finish)
   })
 })
 
