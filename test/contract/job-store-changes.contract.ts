@@ -242,7 +242,10 @@ export function changesContract(current: () => StoreUnderTest): void {
     expect(await isShown()).toBe(false)
     await beat(store, agent, 2, [held(state, 1, { phase: 'finished' })])
     expect(await isShown()).toBe(false)
+    // It has just told the end, so it lives; only a whole lease later its silence counts.
     await execute('UPDATE agents SET lease_until = 0')
+    expect(await isShown()).toBe(false)
+    await execute('UPDATE agents SET lease_ms = 0')
     expect(await isShown()).toBe(true)
     await beat(store, agent, 3, [held(state, 1, { phase: 'finished' })])
     expect(await isShown()).toBe(false)

@@ -122,7 +122,8 @@ function isHeld({ record: agent }: AgentRow, { state }: JobRow, { record, claimB
 export function isStillPublishing({ tables, now }: StoreContext, row: JobRow): boolean {
   const last = row.attempts.get(row.state.attempt)
   const agent = last && tables.agents.get(last.record.agent)
-  if (!last || !agent || last.record.updates === null || agent.leaseUntilMs <= now()) return false
+  if (!last || !agent || last.record.updates === null) return false
+  if (Math.max(agent.leaseUntilMs, row.queuedAtMs + agent.leaseMs) <= now()) return false
   return row.queuedAtMs + row.spec.lost_after_seconds * 1000 > now() && isHeld(agent, row, last)
 }
 
