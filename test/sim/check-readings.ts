@@ -75,6 +75,7 @@ function wasCutOff(
   return troubles.some((one) => {
     const toMs = one.toMs ?? Number.POSITIVE_INFINITY
     if (one.agent !== agent || toMs <= ended.ms) return false
+    if (toMs - one.fromMs >= longestWaitMs) return true
     return next ? one.fromMs < next.ms && toMs - one.fromMs >= SILENT_MS : !ran
   })
 }

@@ -131,6 +131,8 @@ const AGENT: Record<Extract<FaultKind, `agent-${string}` | `machine-${string}`>,
     burnt.add(agent)
     trouble(world, agent.id, fault.kind)
     for (const run of agent.runs) world.loop.kill(run.proc)
+    agent.machine.loseEngine(true)
+    world.loop.kill(agent.machine.engine)
     for (const container of agent.machine.containers.values()) agent.machine.remove(container)
     return undefined
   },
