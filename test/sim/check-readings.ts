@@ -5,7 +5,7 @@ import { attemptOf, nOf, seqOf } from '../../shared/position.ts'
 import { shown } from './check-wire.ts'
 import type { ContainerStory, History, ReadFrame, Reading, StoredUpdate } from './history.ts'
 import { isBurnt } from './faults.ts'
-import { HASTY_S } from './plan.ts'
+import { HASTY_S, type Fault } from './plan.ts'
 import type { World } from './world.ts'
 
 export function checkReadings(world: World): void {
@@ -40,10 +40,11 @@ function checkOrder(history: History, { client, job, after, frames }: Reading): 
   }
 }
 
-function checkGaps({ history, plan }: World, { client, job, frames }: Reading, mayMiss: boolean): void {
+function checkGaps(world: World, { client, job, frames }: Reading, mayMiss: boolean): void {
+  const { history, plan } = world
   const waitMs = 1000 * (plan.jobs.find(({ id }) => id === job)?.spec.lost_after_seconds ?? 0)
   for (const { kind, from, seq } of frames)
-    if (kind === 'gap' && !mayMiss && !wasCutOff(history, job, attemptOf(from), waitMs))
+    if (kind === 'gap' && !mayMiss && !wasCutOff(world, job, attemptOf(from), waitMs))
       history.violated(
         'gaps',
         `${job}: ${client} is told of a gap ${shown(from)} to ${shown(seq)}: nothing was destroyed`,
@@ -58,7 +59,7 @@ const SILENT_MS = 3_500
  * and what it had to say was about a container that never ran: no log holds that.
  */
 function wasCutOff(
-  { jobs, troubles, containers }: History,
+  { plan, history: { jobs, troubles, containers } }: World,
   job: string,
   attempt: number,
   longestWaitMs: number,
@@ -69,6 +70,10 @@ function wasCutOff(
   const { agent } = ended.cause
   const next = steps.find(({ ms, event }) => event === 'assigned' && ms > ended.ms)
   if (next && next.ms - ended.ms >= longestWaitMs) return true
+  // No lease could be renewed: whoever plans first when the database is back may be faster than the agent's beat.
+  const isDeaf = ({ kind, atMs, forMs }: Fault, toMs: number): boolean =>
+    kind.startsWith('store-') && forMs >= SILENT_MS && atMs < toMs && atMs + forMs > ended.ms
+  if (next && plan.faults.some((fault) => isDeaf(fault, next.ms))) return true
   const ran = containers.some((one) => one.job === job && one.attempt === attempt && one.startedMs !== null)
   // Of two copies of an agent the newer one takes what the older one still runs for its own.
   if (troubles.some((one) => one.agent === agent && one.what === 'agent-twin')) return true

@@ -30,7 +30,9 @@ export interface RunOptions {
 
 /** After the last fault everything must have come to its end within this time. */
 const QUIET_WITHIN_MS = 180_000
-const LOOK_EVERY_MS = 200
+/** What is quiet for so long stays quiet: each agent has beaten meanwhile. */
+const QUIET_FOR_MS = 2_500
+const LOOK_EVERY_MS = 250
 const SUPERVISE_EVERY_MS = 1_000
 
 /** What Node says about promises that nobody looked at belongs to the schedule that runs. */
@@ -115,19 +117,16 @@ function planEnd(world: World, healedMs: number, progress: Progress): void {
     for (const agent of world.agents) superviseAgent(world, agent)
     loop.at(root, SUPERVISE_EVERY_MS, supervise)
   }
+  let quietSinceMs: number | null = null
   const look = (): void => {
     const left = whatIsLeft(world, progress)
-    if (left === null) return endAfter(1_000)
+    quietSinceMs = left === null ? (quietSinceMs ?? loop.nowMs) : null
+    progress.isOver = quietSinceMs !== null && loop.nowMs - quietSinceMs >= QUIET_FOR_MS
     if (loop.nowMs > healedMs + QUIET_WITHIN_MS) {
-      history.violated('lost', `not quiet: ${left}`)
-      return endAfter(0)
-    }
-    loop.at(root, LOOK_EVERY_MS, look)
-  }
-  const endAfter = (ms: number): void => {
-    loop.at(root, ms, () => {
+      history.violated('lost', `not quiet: ${left ?? 'something comes again and again'}`)
       progress.isOver = true
-    })
+    }
+    if (!progress.isOver) loop.at(root, LOOK_EVERY_MS, look)
   }
   loop.at(root, healedMs, () => {
     history.trace('healed-all')
