@@ -1,6 +1,6 @@
 // Planted bugs of the agent and its publishing.
 import type { AgentConnection } from '../../runner-agent/nats-connection.ts'
-import type { Planted } from './planted.ts'
+import type { Planted } from './planted-bug.ts'
 
 const CONFLICT = '"err_code":10071'
 const EXPECTED = 'Nats-Expected-Last-Subject-Sequence'

@@ -5,7 +5,7 @@ import type { Grant } from '../../shared/agent-protocol.ts'
 import { AppError } from '../../shared/errors.ts'
 import { isTerminal, type JobState } from '../../shared/job.ts'
 import type { Loop } from './loop.ts'
-import type { Planted } from './planted.ts'
+import type { Planted } from './planted-bug.ts'
 import { EPOCH_MS } from './virtual-globals.ts'
 
 const onStore = (wrap: (store: JobStore, loop: Loop) => Partial<JobStore>) => ({

@@ -3,7 +3,7 @@ import type { Bus, StoredBatch } from '../../control-plane/core/ports.ts'
 import { frameBatch } from '../../control-plane/core/relay-frames.ts'
 import type { FrameBatch, Relay } from '../../control-plane/core/relay.ts'
 import { isTerminalUpdate, type Frame } from '../../shared/update.ts'
-import type { Planted } from './planted.ts'
+import type { Planted } from './planted-bug.ts'
 
 /** What reaches the clients, changed on its way. */
 const onFrames = (change: (batch: FrameBatch) => FrameBatch | null) => ({

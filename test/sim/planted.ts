@@ -4,14 +4,7 @@ import { plantedInControlPlane } from './planted-control-plane.ts'
 import { plantedInAgent } from './planted-agent.ts'
 import { plantedInReading } from './planted-reading.ts'
 import { NO_HOOKS, type Hooks } from './hooks.ts'
-
-export interface Planted {
-  readonly name: string
-  /** What it breaks. */
-  readonly breaks: string
-  /** Made anew for each schedule: a bug may remember things. */
-  readonly plant: () => Partial<Hooks>
-}
+import type { Planted } from './planted-bug.ts'
 
 export const PLANTED: readonly Planted[] = [...plantedInControlPlane, ...plantedInAgent, ...plantedInReading]
 

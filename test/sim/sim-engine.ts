@@ -4,16 +4,9 @@
 import { classifyFailure } from '../../runner-agent/engine/classify.ts'
 import type { ContainerInspection, ContainerOptions, Engine } from '../../runner-agent/engine/engine-client.ts'
 import { EngineError, type EngineFailure } from '../../runner-agent/engine/engine-error.ts'
-import type { Loop } from './loop.ts'
+import type { EngineWorld } from './engine-world.ts'
 import type { Machine, Script, SimContainer } from './machine.ts'
-import type { Prng } from './prng.ts'
 import { openSimSocket } from './sim-socket.ts'
-
-export interface EngineWorld {
-  readonly loop: Loop
-  readonly random: Prng
-  readonly machine: Machine
-}
 
 export const fault = (failure: EngineFailure): EngineError => new EngineError(classifyFailure(failure))
 

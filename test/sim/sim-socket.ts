@@ -2,7 +2,7 @@
 // the socket is lost. Only what engine/attached-output.ts and attach.ts use of a socket is here.
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
-import type { EngineWorld } from './sim-engine.ts'
+import type { EngineWorld } from './engine-world.ts'
 import type { LogEntry, SimContainer } from './machine.ts'
 
 class SimSocket extends EventEmitter {
