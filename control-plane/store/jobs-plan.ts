@@ -6,9 +6,9 @@
 // then merely believes in less than there is. An agent that shrinks or falls silent need not either: no check here could
 // see what it does a moment later, so an assignment that it cannot take is not claimed, and comes back within seconds.
 import { sql, type SQL } from 'drizzle-orm'
-import type { Change, ScheduleView } from '../core/ports.ts'
+import type { AgentRecord, Change, ScheduleView } from '../core/ports.ts'
 import { selectAgents } from './agent-select.ts'
-import { NOW, type Db } from './db.ts'
+import { NOW, type Db, type Row } from './db.ts'
 import { bumpScheduler, changeStatements } from './jobs-commit.ts'
 import { IS_HELD, selectShapes } from './job-select.ts'
 import { agentOf, queuedJobOf } from './rows.ts'
@@ -44,11 +44,35 @@ const STILL_PUBLISHING = sql`EXISTS (
     AND w.queued_at + w.lost_after_ms > ${NOW} AND ${IS_HELD})`
 
 /**
+ * What an agent may still run though it has never told so: the last attempt of a waiting job, claimed after its last beat
+ * and lost. A beat that was built before the claim and comes late must not make its GPUs look free.
+ */
+const UNTOLD = sql`SELECT a.agent, a.tenant, a.job, a.attempt
+  FROM jobs j JOIN attempts a ON a.tenant = j.tenant AND a.job = j.id AND a.attempt = j.attempt
+  JOIN agents g ON g.id = a.agent AND g.session = a.session AND g.beat <= a.claim_beat
+  WHERE j.phase = 'queued' AND a.updates IS NULL`
+
+function withUntold(agent: AgentRecord, untold: readonly Row[]): AgentRecord {
+  const more = untold.filter((row) => row['agent'] === agent.id)
+  if (more.length === 0) return agent
+  const held = more.map(({ tenant, job, attempt }) => ({
+    tenant: String(tenant),
+    job: String(job),
+    attempt: Number(attempt),
+    phase: 'running' as const,
+    n: 0,
+    stdout_lines: 0,
+    stderr_lines: 0,
+  }))
+  return { ...agent, held: [...agent.held, ...held] }
+}
+
+/**
  * Queued jobs come pool by pool, at most `limit` of each: a long queue of one pool never hides the queue of another.
  * A pool that no agent has joined has nothing to plan.
  */
 export async function readScheduleView(db: Db, limit: number): Promise<ScheduleView> {
-  const [scheduler, queued, agents, placed] = await db.read([
+  const [scheduler, queued, agents, placed, untold] = await db.read([
     sql`SELECT rev FROM scheduler WHERE id = 1`,
     selectShapes(sql`WHERE j.rowid IN (
         SELECT q.rowid FROM (SELECT DISTINCT pool FROM agents) p JOIN jobs q ON q.rowid IN (
@@ -58,11 +82,12 @@ export async function readScheduleView(db: Db, limit: number): Promise<ScheduleV
       ORDER BY j.priority, j.created_at, j.id`),
     selectAgents(sql`ORDER BY joined_at, id`),
     selectShapes(sql`WHERE j.agent IS NOT NULL`),
+    UNTOLD,
   ])
   return {
     schedulerRev: Number(scheduler?.[0]?.['rev'] ?? 0),
     queued: (queued ?? []).map(queuedJobOf),
-    agents: (agents ?? []).map(agentOf),
+    agents: (agents ?? []).map((row) => withUntold(agentOf(row), untold ?? [])),
     placed: (placed ?? []).map(queuedJobOf),
   }
 }

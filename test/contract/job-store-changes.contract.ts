@@ -229,6 +229,20 @@ export function changesContract(current: () => StoreUnderTest): void {
     })
   })
 
+  it('counts a lost attempt that its agent never told of as held there, until a beat that knows of it', async () => {
+    const { store } = current()
+    const agent = await liveAgent(store)
+    const { state } = await runOn(store, agent, { retries: { max_attempts: 2, on: ['agent_lost'] } })
+    const silent = await move(store, state, { type: 'lapsed', attempt: 1, reason: 'silence' })
+    await move(store, silent.state, { type: 'lost', attempt: 1 })
+    const heldThere = async () => (await store.readScheduleView(10)).agents.flatMap(({ held: list }) => list)
+    // A beat that was built before the claim comes late.
+    await beat(store, agent, 1, [])
+    expect(await heldThere()).toMatchObject([{ job: state.id, attempt: 1, phase: 'running' }])
+    await beat(store, agent, 2, [])
+    expect(await heldThere()).toEqual([])
+  })
+
   it('keeps a retry from the scheduler while its ended attempt is still being published, and no longer', async () => {
     const { store, execute } = current()
     const agent = await liveAgent(store)

@@ -1,6 +1,7 @@
 // The simulated database: submit, compare-and-set, plans, and the reads of jobs. Each function is one batch: it happens
 // whole, at one moment. What the triggers of the real one refuse is refused here too.
 import type {
+  AgentRecord,
   Change,
   CreateResult,
   Guard,
@@ -14,6 +15,7 @@ import { AppError } from '../../shared/errors.ts'
 import { isTerminal, type JobRecord, type JobState, type TransitionRecord } from '../../shared/job.ts'
 import {
   agentOf,
+  type AgentRow,
   compareAge,
   compareRows,
   isStillPublishing,
@@ -194,9 +196,23 @@ export function readScheduleView(context: StoreContext, limit: number): Schedule
   return {
     schedulerRev: tables.schedulerRev,
     queued: waiting.toSorted(compareRows).filter(isInView).map(shapeOf),
-    agents: agents.map((row) => agentOf(context, row)),
+    agents: agents.map((row) => withUntold(context, row, rows)),
     placed: rows.filter(({ state }) => state.assignment !== null).map(shapeOf),
   }
+}
+
+/** With what an agent may still run though it has never told so: the lost attempt of a waiting job, claimed since. */
+function withUntold(context: StoreContext, agent: AgentRow, rows: readonly JobRow[]): AgentRecord {
+  const record = agentOf(context, agent)
+  const isUntold = ({ state, attempts }: JobRow): boolean => {
+    const last = state.phase === 'queued' ? attempts.get(state.attempt) : undefined
+    if (!last || last.record.agent !== record.id || last.record.updates !== null) return false
+    return last.record.session === record.session && record.beat <= last.claimBeat
+  }
+  const untold = rows.filter(isUntold).map(({ state: { tenant, id: job, attempt } }) => {
+    return { tenant, job, attempt, phase: 'running' as const, n: 0, stdout_lines: 0, stderr_lines: 0 }
+  })
+  return untold.length === 0 ? record : { ...record, held: [...record.held, ...untold] }
 }
 
 export function listJobs(context: StoreContext, filter: JobFilter): Page<JobRecord> {
