@@ -104,7 +104,10 @@ function checkLease({ plan, history }: World, job: string, { event, ms, reason, 
   if (event !== 'lapsed' || !reason?.startsWith('the lease')) return
   const agent = before.assignment?.agent
   const isNear = (fromMs: number, toMs: number): boolean => fromMs <= ms && toMs >= ms - LEASE_MEMORY_MS
-  if (plan.faults.some(({ kind, atMs, forMs }) => LEASE_TAKERS.includes(kind) && isNear(atMs, atMs + forMs))) return
+  const near = plan.faults.filter(({ atMs, forMs }) => isNear(atMs, atMs + forMs))
+  if (near.some(({ kind }) => LEASE_TAKERS.includes(kind))) return
+  // One after the other they take as much time as one that is noticed, and none of them is.
+  if (near.filter(({ kind }) => /^(plane|store-away)/.test(kind)).length > 1) return
   const isExcused = history.troubles.some((one) => one.agent === agent && isNear(one.fromMs, one.toMs ?? ms))
   if (!isExcused) history.violated('other', `${job}: the lease of ${agent} ran out though nothing was wrong with it`)
 }

@@ -1,11 +1,11 @@
 // What clients read: behind each cursor each update once, in order, to the terminal update; all clients the same; holes said
 // as gaps, and gaps only where a store or a machine was destroyed; of each container's lines none missing and none twice;
 // nothing of an attempt after the next one had begun to speak.
-import { attemptOf, nOf, seqOf } from '../../shared/position.ts'
+import { attemptOf, seqOf } from '../../shared/position.ts'
 import { shown } from './check-wire.ts'
 import type { ContainerStory, History, ReadFrame, Reading, StoredUpdate } from './history.ts'
 import { isBurnt } from './faults.ts'
-import { HASTY_S, type Fault } from './plan.ts'
+import { HASTY_S, type FaultKind } from './plan.ts'
 import type { World } from './world.ts'
 
 export function checkReadings(world: World): void {
@@ -22,7 +22,7 @@ export function checkReadings(world: World): void {
       if (!mayMiss) checkLines(history, reading)
     }
     checkAgreement(history, job, readings, forgot)
-    checkFence(history, job, readings)
+    checkFence(world, job, readings)
   }
 }
 
@@ -44,22 +44,19 @@ function checkGaps(world: World, { client, job, frames }: Reading, mayMiss: bool
   const { history, plan } = world
   const waitMs = 1000 * (plan.jobs.find(({ id }) => id === job)?.spec.lost_after_seconds ?? 0)
   for (const { kind, from, seq } of frames)
-    if (kind === 'gap' && !mayMiss && !wasCutOff(world, job, attemptOf(from), waitMs))
+    if (kind === 'gap' && !mayMiss && !wasCutOff(history, job, attemptOf(from), waitMs))
       history.violated(
         'gaps',
         `${job}: ${client} is told of a gap ${shown(from)} to ${shown(seq)}: nothing was destroyed`,
       )
 }
 
-/** Less than a lease: its last beat came up to a third of one earlier. */
-const SILENT_MS = 3_500
-
 /**
- * The retry has waited for as long as it waits. Or its agent fell silent after the attempt had ended and before all was stored: a retry does not wait for it. Or it died,
- * and what it had to say was about a container that never ran: no log holds that.
+ * A retry does not wait for an agent whose lease has run out, nor for ever. And an agent that dies takes along what it had
+ * to say about a container that never ran: no log holds that.
  */
 function wasCutOff(
-  { plan, history: { jobs, troubles, containers } }: World,
+  { jobs, troubles, containers }: History,
   job: string,
   attempt: number,
   longestWaitMs: number,
@@ -69,20 +66,16 @@ function wasCutOff(
   if (ended?.cause.type !== 'finished') return false
   const { agent } = ended.cause
   const next = steps.find(({ ms, event }) => event === 'assigned' && ms > ended.ms)
-  if (next && next.ms - ended.ms >= longestWaitMs) return true
-  // No lease could be renewed: whoever plans first when the database is back may be faster than the agent's beat.
-  const isDeaf = ({ kind, atMs, forMs }: Fault, toMs: number): boolean =>
-    kind.startsWith('store-') && forMs >= SILENT_MS && atMs < toMs && atMs + forMs > ended.ms
-  if (next && plan.faults.some((fault) => isDeaf(fault, next.ms))) return true
+  if (next) return next.silent.includes(agent) || next.ms - ended.ms >= longestWaitMs || hadTwin(troubles, agent)
   const ran = containers.some((one) => one.job === job && one.attempt === attempt && one.startedMs !== null)
-  // Of two copies of an agent the newer one takes what the older one still runs for its own.
-  if (troubles.some((one) => one.agent === agent && one.what === 'agent-twin')) return true
-  return troubles.some((one) => {
-    const toMs = one.toMs ?? Number.POSITIVE_INFINITY
-    if (one.agent !== agent || toMs <= ended.ms) return false
-    if (toMs - one.fromMs >= longestWaitMs) return true
-    return next ? one.fromMs < next.ms && toMs - one.fromMs >= SILENT_MS : !ran
-  })
+  const since = troubles.filter((one) => one.agent === agent && (one.toMs ?? Number.POSITIVE_INFINITY) > ended.ms)
+  const isLong = since.some(({ fromMs, toMs }) => (toMs ?? Number.POSITIVE_INFINITY) - fromMs >= longestWaitMs)
+  return isLong || (!ran && since.length > 0) || hadTwin(troubles, agent)
+}
+
+/** Of two copies of an agent the newer one takes what the older one still runs for its own. */
+function hadTwin(troubles: History['troubles'], agent: string): boolean {
+  return troubles.some((one) => one.agent === agent && one.what === 'agent-twin')
 }
 
 /**
@@ -150,24 +143,28 @@ function printedBy(containers: readonly ContainerStory[], job: string, attempt: 
   return ran.reduce((sum, { printed }) => sum + printed, 0)
 }
 
+/** While hints get lost a relay finds out about the next attempt by its own look at the row, every few seconds. */
+const HINT_TAKERS: readonly FaultKind[] = ['core-lossy', 'cut-plane-nats', 'nats-away', 'weather']
+const UNHINTED_MS = 3_500
+
 /** What was read of an attempt was stored before any later attempt had stored its first update. */
-function checkFence(history: History, job: string, readings: readonly Reading[]): void {
+function checkFence({ history, plan }: World, job: string, readings: readonly Reading[]): void {
   const stored = history.storedOf(job)
-  const firsts = new Map<number, number>()
-  for (const { attempt, place } of stored) firsts.set(attempt, Math.min(place, firsts.get(attempt) ?? place))
+  const firsts = new Map<number, StoredUpdate>()
+  for (const update of stored) if (!firsts.has(update.attempt)) firsts.set(update.attempt, update)
   if (firsts.size < 2) return
-  const byPlace = Map.groupBy(stored, ({ attempt, n }) => seqOf(attempt, n))
-  const fenceOf = (attempt: number): number =>
-    Math.min(...[...firsts].filter(([later]) => later > attempt).map(([, place]) => place))
+  const bySeq = Map.groupBy(stored, ({ attempt, n }) => seqOf(attempt, n))
+  const isUnhinted = (fence: StoredUpdate, ms: number): boolean =>
+    ms - fence.ms < UNHINTED_MS &&
+    plan.faults.some(({ kind, atMs, forMs }) => HINT_TAKERS.includes(kind) && atMs <= ms && atMs + forMs >= fence.ms)
   const seen = new Map<number, ReadFrame>()
   for (const { frames } of readings) for (const frame of frames) if (frame.kind === 'update') seen.set(frame.seq, frame)
   for (const { seq, text } of seen.values()) {
-    const fence = fenceOf(attemptOf(seq))
-    const instances: StoredUpdate[] = byPlace.get(seq) ?? []
-    if (!instances.some((one) => one.text === text && one.place < fence))
-      history.violated(
-        'stale_accepted',
-        `${job}: ${shown(seq)} is read, stored after the next attempt began (${nOf(seq)})`,
-      )
+    const later = [...firsts.values()].filter(({ attempt }) => attempt > attemptOf(seq))
+    const [fence] = later.toSorted((a, b) => a.place - b.place)
+    if (!fence) continue
+    const instances = (bySeq.get(seq) ?? []).filter((one) => one.text === text)
+    if (!instances.some((one) => one.place < fence.place || isUnhinted(fence, one.ms)))
+      history.violated('stale_accepted', `${job}: ${shown(seq)} is read, stored after the next attempt began`)
   }
 }

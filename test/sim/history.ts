@@ -17,6 +17,8 @@ export interface Step extends TransitionRecord {
   /** In the world's time. */
   readonly ms: number
   readonly cause: JobEvent
+  /** Agents whose lease had run out. */
+  readonly silent: readonly string[]
   readonly before: JobState
   readonly after: JobState
 }
@@ -24,6 +26,7 @@ export interface Step extends TransitionRecord {
 /** One update in one message, whether or not the stream still has it. */
 export interface StoredUpdate {
   readonly place: number
+  readonly ms: number
   readonly attempt: number
   readonly n: number
   readonly session: string

@@ -36,7 +36,7 @@ export interface NatsServer {
 
 const CONFLICT = { err_code: 10_071, description: 'wrong last sequence' }
 
-export function createNatsServer(history: History): NatsServer {
+export function createNatsServer(history: History, nowMs: () => number): NatsServer {
   const subjects = new Map<string, StoredBatch[]>()
   const consumers = new Set<Consumer>()
   let lastSeq = 0
@@ -61,7 +61,7 @@ export function createNatsServer(history: History): NatsServer {
       const stored = { streamSeq: lastSeq, batch, sizeBytes: body.length }
       list.push(stored)
       subjects.set(subject, list)
-      record(history, subject, stored)
+      record(history, nowMs(), subject, stored)
       for (const consumer of consumers) if (consumer.subject === subject) consumer.onMessage(stored)
       return { seq: lastSeq }
     },
@@ -110,13 +110,13 @@ export function createNatsServer(history: History): NatsServer {
   }
 }
 
-function record(history: History, subject: string, { batch, streamSeq }: StoredBatch): void {
+function record(history: History, ms: number, subject: string, { batch, streamSeq }: StoredBatch): void {
   const [, , , job = '', attempt = ''] = subject.split('.')
   const list = history.storedOf(job)
   const place = history.place()
   for (const [index, update] of batch.updates.entries()) {
     const text = textOf(update)
-    list.push({ place, attempt: Number(attempt), n: batch.n + index, session: batch.session, text })
+    list.push({ place, ms, attempt: Number(attempt), n: batch.n + index, session: batch.session, text })
   }
   history.trace('stored', job, attempt, batch.n, endOf(batch), streamSeq, batch.session)
 }

@@ -135,10 +135,10 @@ function planEnd(world: World, healedMs: number, progress: Progress): void {
   })
 }
 
-/** One that was made, and never started, by the older of two copies of an agent stays until the agent's next start. */
+/** One that does not run and that the older of two copies of an agent made stays until the agent's next start. */
 function containersOf({ troubles }: World['history'], { id, machine }: World['agents'][number]) {
   const hadTwin = troubles.some(({ agent, what }) => agent === id && what === 'agent-twin')
-  return [...machine.containers.values()].filter(({ status }) => !(hadTwin && status === 'created'))
+  return [...machine.containers.values()].filter(({ status }) => !(hadTwin && status !== 'running'))
 }
 
 /** Null when everything has come to its end. */

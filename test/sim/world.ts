@@ -60,7 +60,14 @@ export function createWorld(plan: Plan, { hooks, strict, onTrace }: WorldOptions
   const net = createNetwork(loop, random)
   const natsHost = createHost('nats')
   const links = createNatsLinks(loop, random, net, createProc('nats', natsHost))
-  const nats = { loop, random, net, links, server: createNatsServer(history), core: createCoreSubjects() }
+  const nats = {
+    loop,
+    random,
+    net,
+    links,
+    server: createNatsServer(history, () => loop.nowMs),
+    core: createCoreSubjects(),
+  }
   const troubles = { ...NO_TROUBLES }
   const database = createSimStore({
     isLax: hooks.isStoreLax,
@@ -68,7 +75,16 @@ export function createWorld(plan: Plan, { hooks, strict, onTrace }: WorldOptions
     onChange(row, { before, event }, transition) {
       const { id } = row.state
       const story = history.job(id)
-      const step = { ...transition, place: history.place(), ms: loop.nowMs, cause: event, before, after: row.state }
+      const silent = [...database.tables.agents.values()].filter(({ leaseUntilMs }) => leaseUntilMs <= transition.atMs)
+      const step = {
+        ...transition,
+        place: history.place(),
+        ms: loop.nowMs,
+        cause: event,
+        silent: silent.map(({ record }) => record.id),
+        before,
+        after: row.state,
+      }
       story.steps.push(step)
       story.state = row.state
       history.trace('commit', id, transition.rev, transition.event, transition.phase, transition.reason ?? '')
