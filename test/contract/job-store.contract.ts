@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe } from 'vitest'
 import { changesContract, refusalsContract } from './job-store-changes.contract.ts'
 import { fleetContract } from './job-store-fleet.contract.ts'
 import { jobsContract } from './job-store-jobs.contract.ts'
+import { plansContract } from './job-store-plans.contract.ts'
 import { sweepContract } from './job-store-sweep.contract.ts'
 import type { StoreUnderTest } from './job-store.fixtures.ts'
 
@@ -17,6 +18,7 @@ export function jobStoreContract(makeStore: () => Promise<StoreUnderTest & { end
 
   describe('jobs', () => jobsContract(current))
   describe('changes', () => changesContract(current))
+  describe('plans', () => plansContract(current))
   describe('the database itself', () => refusalsContract(current))
   describe('fleet and keys', () => fleetContract(current))
   describe('sweep', () => sweepContract(current))

@@ -4,6 +4,7 @@ import { beforeEach, describe } from 'vitest'
 import { createSimStore } from '../sim/sim-store.ts'
 import { openSideDoor } from '../sim/store-side-door.ts'
 import { changesContract } from './job-store-changes.contract.ts'
+import { plansContract } from './job-store-plans.contract.ts'
 import { fleetContract } from './job-store-fleet.contract.ts'
 import type { StoreUnderTest } from './job-store.fixtures.ts'
 import { jobsContract } from './job-store-jobs.contract.ts'
@@ -18,5 +19,6 @@ const current = (): StoreUnderTest => made
 
 describe('jobs', () => jobsContract(current))
 describe('changes', () => changesContract(current))
+describe('plans', () => plansContract(current))
 describe('fleet and keys', () => fleetContract(current))
 describe('sweep', () => sweepContract(current))
