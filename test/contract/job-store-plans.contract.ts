@@ -19,40 +19,39 @@ import {
 } from './job-store.fixtures.ts'
 
 export function plansContract(current: () => StoreUnderTest): void {
-    it('applies one of two plans made from the same view', async () => {
-      const { store } = current()
-      const agent = await liveAgent(store)
-      const [one, two] = [await submit(store), await submit(store)]
-      const { schedulerRev } = await store.readScheduleView(10)
-      const plan = (state: JobState): Change[] => [changeOf(state, assigned(state, agent, ['GPU-0']))]
-      const [first, second] = await Promise.all([
-        store.commitPlan(schedulerRev, plan(one.state)),
-        store.commitPlan(schedulerRev, plan(two.state)),
-      ])
-      expect(first.length + second.length).toBe(1)
-      expect((await store.readScheduleView(10)).placed).toHaveLength(1)
-    })
+  it('applies one of two plans made from the same view', async () => {
+    const { store } = current()
+    const agent = await liveAgent(store)
+    const [one, two] = [await submit(store), await submit(store)]
+    const { schedulerRev } = await store.readScheduleView(10)
+    const plan = (state: JobState): Change[] => [changeOf(state, assigned(state, agent, ['GPU-0']))]
+    const [first, second] = await Promise.all([
+      store.commitPlan(schedulerRev, plan(one.state)),
+      store.commitPlan(schedulerRev, plan(two.state)),
+    ])
+    expect(first.length + second.length).toBe(1)
+    expect((await store.readScheduleView(10)).placed).toHaveLength(1)
+  })
 
-    it('applies the others of a plan when one job has moved', async () => {
-      const { store } = current()
-      const [one, two] = [await submit(store), await submit(store)]
-      const { schedulerRev } = await store.readScheduleView(10)
-      const changes = [one, two].map(({ state }) => changeOf(state, assigned(state, 'a')))
-      await move(store, one.state, { type: 'cancel_requested', graceSeconds: 1 })
-      expect(await store.commitPlan(schedulerRev, changes)).toEqual([changes[1]])
-      expect((await read(store, one.state)).state.status).toBe('cancelled')
-    })
+  it('applies the others of a plan when one job has moved', async () => {
+    const { store } = current()
+    const [one, two] = [await submit(store), await submit(store)]
+    const { schedulerRev } = await store.readScheduleView(10)
+    const changes = [one, two].map(({ state }) => changeOf(state, assigned(state, 'a')))
+    await move(store, one.state, { type: 'cancel_requested', graceSeconds: 1 })
+    expect(await store.commitPlan(schedulerRev, changes)).toEqual([changes[1]])
+    expect((await read(store, one.state)).state.status).toBe('cancelled')
+  })
 
-    it('keeps a plan valid while jobs end and agents come', async () => {
-      const { store } = current()
-      const agent = await liveAgent(store)
-      const running = await runOn(store, agent)
-      const { state } = await submit(store)
-      const { schedulerRev } = await store.readScheduleView(10)
-      await move(store, running.state, finished(running.state, agent))
-      await liveAgent(store)
-      expect(await store.commitPlan(schedulerRev, [changeOf(state, assigned(state, agent))])).toHaveLength(1)
-    })
+  it('keeps a plan valid while jobs end and agents come', async () => {
+    const { store } = current()
+    const agent = await liveAgent(store)
+    const running = await runOn(store, agent)
+    const { state } = await submit(store)
+    const { schedulerRev } = await store.readScheduleView(10)
+    await move(store, running.state, finished(running.state, agent))
+    await liveAgent(store)
+    expect(await store.commitPlan(schedulerRev, [changeOf(state, assigned(state, agent))])).toHaveLength(1)
   })
 
   it('counts a lost attempt that its agent never told of as held there, until a beat that knows of it', async () => {
@@ -110,4 +109,5 @@ export function plansContract(current: () => StoreUnderTest): void {
     await join(store, { pool: 'gpu' })
     await submit(store, { pool: 'gpu' })
     expect((await store.readScheduleView(1)).queued.map(({ spec }) => spec.pool)).toEqual(['default', 'gpu'])
+  })
 }
