@@ -14,8 +14,9 @@ const TIDY_LIMIT = 100
 
 const WATCHING = sql`(SELECT blind FROM sweep WHERE id = 1) = 0`
 const WATCHING_SINCE = sql`(SELECT watching_since FROM sweep WHERE id = 1)`
-/** Its agent was deleted, or its lease has run out. */
-const SILENT = sql`NOT EXISTS (SELECT 1 FROM agents g WHERE g.id = j.agent AND g.lease_until > ${NOW})`
+/** Its agent was deleted, or its lease has run out. A claim is a sign of life too: its first beat has yet to come. */
+const SILENT = sql`NOT EXISTS (
+  SELECT 1 FROM agents g WHERE g.id = j.agent AND MAX(g.lease_until, j.phase_since + g.lease_ms) > ${NOW})`
 
 export async function beginSweep(
   db: Db,

@@ -44,6 +44,17 @@ export function sweepContract(current: () => StoreUnderTest): void {
     expect(idsOf((await store.beginSweep({ termMs: TERM_MS, limit: 50 })).lapsed)).toEqual([lost.state.id])
   })
 
+  it('gives an agent that claims after a long silence the time for its first beat', async () => {
+    const { store, execute } = current()
+    await watch(store)
+    const agent = await liveAgent(store)
+    await execute('UPDATE agents SET lease_until = 1')
+    const claimed = await runOn(store, agent)
+    expect((await store.beginSweep({ termMs: TERM_MS, limit: 50 })).lapsed).toEqual([])
+    await execute('UPDATE agents SET lease_ms = 0')
+    expect(idsOf((await store.beginSweep({ termMs: TERM_MS, limit: 50 })).lapsed)).toEqual([claimed.state.id])
+  })
+
   it('judges nothing after a time in which nobody swept, and gives leases a fresh term', async () => {
     const { store, execute } = current()
     await watch(store)

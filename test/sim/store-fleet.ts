@@ -122,7 +122,11 @@ function viewOf(context: StoreContext, blind: boolean, limit: number): SweepView
   const { watchingSinceMs } = tables.sweep
   const rows = [...tables.jobs.values()].filter(({ state }) => state.phase !== 'finished')
   const waitOf = (sinceMs: number): number => Math.max(0, now() - Math.max(sinceMs, watchingSinceMs))
-  const isSilent = (agent: string): boolean => (tables.agents.get(agent)?.leaseUntilMs ?? 0) <= now()
+  const isSilent = ({ state, phaseSinceMs }: JobRow): boolean => {
+    const agent = tables.agents.get(state.assignment?.agent ?? '')
+    // A claim is a sign of life too.
+    return !agent || Math.max(agent.leaseUntilMs, phaseSinceMs + agent.leaseMs) <= now()
+  }
   const isHeld = ({ state }: JobRow): boolean => ['pulling', 'creating', 'running'].includes(state.phase)
   const isOverdue = (row: JobRow): boolean =>
     row.state.phase === 'queued' &&
@@ -132,7 +136,7 @@ function viewOf(context: StoreContext, blind: boolean, limit: number): SweepView
     list.toSorted((a, b) => sinceOf(a) - sinceOf(b)).slice(0, limit)
   const sincePhase = (row: JobRow): number => row.phaseSinceMs
   const unclaimed = rows.filter(({ state }) => state.phase === 'assigned')
-  const lapsed = rows.filter((row) => isHeld(row) && isSilent(row.state.assignment?.agent ?? ''))
+  const lapsed = rows.filter((row) => isHeld(row) && isSilent(row))
   const reconnecting = rows.filter(({ state }) => state.phase === 'reconnecting')
   return {
     blind,
