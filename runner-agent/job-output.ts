@@ -47,7 +47,7 @@ export interface JobOutputOptions {
 
 export interface JobOutput {
   /** To be called when start was answered, at once for a container that runs already. */
-  started(): void
+  started(how?: { unanswered: boolean }): void
   exited(): Promise<ContainerExit>
   readonly story: ContainerStory
   /** Everything was read and numbered. Rejects when the container or its log is gone, or with the signal. */
@@ -74,7 +74,7 @@ export function relayOutput(options: JobOutputOptions): JobOutput {
   )
   handedOver.catch(() => undefined)
   return {
-    started: () => source.started(),
+    started: (how) => source.started(how),
     exited: () => source.exited.catch((error: unknown) => exitWithoutOutput(options, error)),
     story: mapper.story,
     counted,

@@ -24,8 +24,14 @@ export type ExitWatch = {
   check: () => Promise<void>
 }
 
-export const watchExit = (options: { engine: Engine; id: string; signal: AbortSignal }): ExitWatch => {
-  const { engine, id, signal } = options
+export const watchExit = (options: {
+  engine: Engine
+  id: string
+  signal: AbortSignal
+  /** The engine that answers now may be another one than at the start: its first answer proves nothing. */
+  engineMayHaveChanged?: boolean | undefined
+}): ExitWatch => {
+  const { engine, id, signal, engineMayHaveChanged = false } = options
   const result = Promise.withResolvers<ContainerExit>()
   const ended = new AbortController()
   const resolve = (exit: ContainerExit): void => {
@@ -38,7 +44,8 @@ export const watchExit = (options: { engine: Engine; id: string; signal: AbortSi
   }
   // Nobody may be waiting yet; whoever does gets the rejection all the same.
   result.promise.catch(() => undefined)
-  askUntilAnswered(engine, id, signal).then(resolve, reject)
+  const asking = askUntilAnswered(engine, id, signal)
+  asking.then((exit) => resolve(engineMayHaveChanged ? { ...exit, uninterrupted: false } : exit), reject)
   return {
     exited: result.promise,
     ended: ended.signal,

@@ -28,7 +28,8 @@ export type OutputOptions = {
 
 export type OutputSource = AsyncIterable<OutputLine> & {
   /** To be called when start was answered, at once for a container that runs already. Before it nothing is asked. */
-  started: () => void
+  /** `unanswered`: the engine was lost within the start, so another one may have taken over the container. */
+  started: (how?: { unanswered: boolean }) => void
   /** The container's end, which may come long before its last line was taken. */
   readonly exited: Promise<ContainerExit>
   /** Waits for a line; undefined when all was handed out. Rejects when the container or its log is gone, or on close. */
@@ -84,7 +85,10 @@ export const openOutput = (options: OutputOptions): OutputSource => {
     .then(queue.finish, queue.fail)
     .finally(() => stop.removeEventListener('abort', onStop))
   return {
-    started: () => start.resolve(watchExit({ engine: options.engine, id: options.id, signal: stop })),
+    started: (how) => {
+      const { engine, id } = options
+      start.resolve(watchExit({ engine, id, signal: stop, engineMayHaveChanged: how?.unanswered }))
+    },
     exited,
     next: queue.next,
     takeNow: queue.takeNow,

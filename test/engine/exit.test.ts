@@ -1,5 +1,6 @@
 import { expect, inject, test } from 'vitest'
 import { createEngine } from '../../runner-agent/engine/engine-client.ts'
+import { watchExit } from '../../runner-agent/engine/exit-watch.ts'
 import { waitForExit } from '../../runner-agent/engine/wait.ts'
 import { createContainer } from '../support/containers.ts'
 
@@ -19,6 +20,16 @@ const exitOf = async (script: string, act?: (id: string) => Promise<void>, host 
 
 test.for([0, 1, 3, 255])('waitForExit() gives exit code %i', async (code) => {
   expect(await exitOf(`exit ${code}`)).toEqual({ exitCode: code, oom: false, inspected: code })
+})
+
+test('watchExit() calls an end uninterrupted only where one engine was there from the start', async () => {
+  const { signal } = new AbortController()
+  for (const engineMayHaveChanged of [false, true]) {
+    await using container = await createContainer({ engine, image, script: 'exit 7', host: {} })
+    await engine.startContainer(container.id)
+    const { exited } = watchExit({ engine, id: container.id, signal, engineMayHaveChanged })
+    expect(await exited).toEqual({ exitCode: 7, uninterrupted: !engineMayHaveChanged })
+  }
 })
 
 test('waitForExit() gives 137, and the engine says OOMKilled, when the memory limit kills the job', async () => {
