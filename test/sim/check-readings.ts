@@ -150,7 +150,6 @@ function printedBy(containers: readonly ContainerStory[], job: string, attempt: 
 /** While hints get lost a relay finds out about the next attempt by its own look at the row, every few seconds. */
 const HINT_TAKERS: readonly FaultKind[] = ['core-lossy', 'cut-plane-nats', 'nats-away', 'weather']
 const UNHINTED_MS = 3_500
-const SLOW_READ_MS = 7_000
 
 /** What was read of an attempt was stored before any later attempt had stored its first update. */
 function checkFence({ history, plan }: World, job: string, readings: readonly Reading[]): void {
@@ -161,9 +160,7 @@ function checkFence({ history, plan }: World, job: string, readings: readonly Re
   const bySeq = Map.groupBy(stored, ({ attempt, n }) => seqOf(attempt, n))
   const isUnhinted = (fence: StoredUpdate, ms: number): boolean =>
     ms - fence.ms < UNHINTED_MS &&
-    plan.faults.some(
-      ({ kind, atMs, forMs }) => HINT_TAKERS.includes(kind) && atMs <= ms && atMs + forMs >= fence.ms - SLOW_READ_MS,
-    )
+    plan.faults.some(({ kind, atMs, forMs }) => HINT_TAKERS.includes(kind) && atMs <= ms && atMs + forMs >= fence.ms)
   const seen = new Map<number, ReadFrame>()
   for (const { frames } of readings) for (const frame of frames) if (frame.kind === 'update') seen.set(frame.seq, frame)
   for (const { seq, text } of seen.values()) {
