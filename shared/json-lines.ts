@@ -20,6 +20,8 @@ export type LineSplitter = {
   push(chunk: Uint8Array): void
   /** Hands out a last line that had no newline. The splitter is then as new. */
   end(): void
+  /** A copy of what is held of a line, or of a part of one, that is not over. It stays held. */
+  open(): LinePiece
 }
 
 const NEWLINE = 10
@@ -65,12 +67,14 @@ export const createLineSplitter = (options: {
     end() {
       if (held.sizeBytes > 0) finishLine(new Uint8Array(0), false)
     },
+    open: () => ({ bytes: held.copy(), eol: false, part, continued: false }),
   }
 }
 
 type HeldBytes = {
   readonly sizeBytes: number
   add(bytes: Uint8Array): void
+  copy(): Uint8Array
   /** Everything held, with these bytes at its end; nothing is held afterwards. */
   takeWith(rest: Uint8Array): Uint8Array
 }
@@ -97,6 +101,7 @@ const createHeldBytes = (maxBytes: number): HeldBytes => {
       return sizeBytes
     },
     add,
+    copy: () => buffer.slice(0, sizeBytes),
     takeWith(rest) {
       if (sizeBytes === 0) return rest
       add(rest)

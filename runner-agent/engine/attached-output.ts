@@ -7,6 +7,7 @@ import { createLineSplitter, type LineSplitter } from '../../shared/json-lines.t
 import { createDemux } from './demux.ts'
 import { createLineMemory, type LineMemory } from './line-memory.ts'
 import type { LineQueue } from './line-queue.ts'
+import type { AttachedTail } from './log-place.ts'
 
 /** Pieces handed out since the container's start, per stream. A line over maxLineBytes is several pieces. */
 export type OutputPosition = { stdout: number; stderr: number }
@@ -15,8 +16,8 @@ export type AttachedEnd = {
   /** The socket ended by itself, between two frames. Only the container's exit can tell whether that was its end. */
   clean: boolean
   position: OutputPosition
-  /** What was handed out last, to hold the log against. */
-  memory: Record<'stdout' | 'stderr', LineMemory>
+  /** What was delivered last, to hold the log against. */
+  tails: Record<'stdout' | 'stderr', AttachedTail>
   /** Hands out the last lines, which had no newline. Only for an end that was the container's. */
   flush(): void
 }
@@ -51,7 +52,11 @@ export const readAttached = (options: AttachedOptions): Promise<AttachedEnd> => 
     const stop = (clean: boolean): void => {
       if (!reading) return
       reading = false
-      resolve({ clean, position, memory, flush })
+      const tailOf = (stream: 'stdout' | 'stderr'): AttachedTail => ({
+        memory: memory[stream],
+        open: splitters[stream].open(),
+      })
+      resolve({ clean, position, tails: { stdout: tailOf('stdout'), stderr: tailOf('stderr') }, flush })
     }
     socket.on('data', (chunk: Buffer) => {
       // Past the switch the socket may have to stay for the input's sake: it is read and thrown away.

@@ -6,17 +6,16 @@
 // (the next piece comes when onLine's promise has settled). With follow it ends when the engine ends it, which may be
 // before the last line: after the container's exit read once more without follow, from the position reached.
 
-import { createLineSplitter, type LinePiece } from '../../shared/json-lines.ts'
+import { createLineSplitter } from '../../shared/json-lines.ts'
 import { createDemux } from './demux.ts'
 import { EngineError, isEngineError } from './engine-error.ts'
 import { createLogJoiner } from './log-joiner.ts'
+import { createLogPlace, type AttachedTail, type PlacedPiece } from './log-place.ts'
 import { lossOf, openResponse, type EngineCall } from './raw-http.ts'
 
-export type LogLine = LinePiece & {
+export type LogLine = PlacedPiece & {
   /** When the engine read the line, in milliseconds. */
   at: number
-  /** This piece's number in its log, from 1: the position after it. */
-  count: number
 }
 
 export type LogRequest = {
@@ -25,8 +24,8 @@ export type LogRequest = {
   stream: 'stdout' | 'stderr'
   /** Pieces to leave out: those that an earlier reading handed out. */
   skipLines: number
-  /** Ends the skipping at a piece that is not the one handed out under its number: the log has lost some since. */
-  isOther?: ((count: number, bytes: Uint8Array) => boolean) | undefined
+  /** What the socket had delivered, where nothing has come from the log since: the log may have less. */
+  tail?: AttachedTail | undefined
   follow: boolean
   maxLineBytes: number
   signal?: AbortSignal | undefined
@@ -85,16 +84,14 @@ type LogReader = {
 
 const createLogReader = (request: LogRequest, major: number): LogReader => {
   let lines: LogLine[] = []
-  let count = 0
   let timestamp = ''
-  let skipLines = request.skipLines
+  const place = createLogPlace(request)
+  const keep = (piece: PlacedPiece | undefined, at: number): void => {
+    if (piece !== undefined) lines.push({ ...piece, at })
+  }
   const splitter = createLineSplitter({
     maxLineBytes: request.maxLineBytes,
-    onLine: (line) => {
-      count += 1
-      if (count <= skipLines && request.isOther?.(count, line.bytes) === true) skipLines = count - 1
-      if (count > skipLines) lines.push({ ...line, at: Date.parse(timestamp), count })
-    },
+    onLine: (piece) => keep(place.take(piece), Date.parse(timestamp)),
   })
   const joiner = createLogJoiner({
     longLinesKeepNewline: major >= FIRST_ENGINE_THAT_KEEPS_NEWLINES,
@@ -113,6 +110,7 @@ const createLogReader = (request: LogRequest, major: number): LogReader => {
       if (request.follow) return
       joiner.end()
       splitter.end()
+      keep(place.end(), Date.now())
     },
     takeLines() {
       const taken = lines

@@ -15,7 +15,7 @@ export type FollowOptions = {
   stream: 'stdout' | 'stderr'
   /** Pieces that were handed out before. */
   from: number
-  isOther: LogRequest['isOther']
+  tail: LogRequest['tail']
   maxLineBytes: number
   queue: LineQueue
   watch: ExitWatch
@@ -54,10 +54,10 @@ export const followLog = async (options: FollowOptions): Promise<void> => {
 
 type Reading = { readonly position: number; run: (follow: boolean, signal: AbortSignal) => Promise<void> }
 
-const createReading = ({ engine, id, stream, from, isOther, maxLineBytes, queue }: FollowOptions): Reading => {
+const createReading = ({ engine, id, stream, from, tail, maxLineBytes, queue }: FollowOptions): Reading => {
   let position = from
   // Once a piece has come from the log, positions are the log's own.
-  let compare = isOther
+  let compare = tail
   const handOut = (line: LogLine): Promise<void> | undefined => {
     position = line.count
     compare = undefined
@@ -69,7 +69,7 @@ const createReading = ({ engine, id, stream, from, isOther, maxLineBytes, queue 
       return position
     },
     run(follow, signal) {
-      const place = { id, stream, skipLines: position, isOther: compare }
+      const place = { id, stream, skipLines: position, tail: compare }
       return engine.readLog({ ...place, follow, maxLineBytes, signal }, handOut)
     },
   }

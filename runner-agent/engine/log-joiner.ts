@@ -19,7 +19,7 @@ export type LogJoinerOptions = {
 
 const TIMESTAMP_CHARACTERS = 30
 const PREFIX_BYTES = TIMESTAMP_CHARACTERS + 1
-const FULL_ENTRY_BYTES = 16_384
+export const FULL_ENTRY_BYTES = 16_384
 const SPACE = 32
 const NEWLINE = 10
 const ONE_NEWLINE = Uint8Array.of(NEWLINE)

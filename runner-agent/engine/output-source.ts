@@ -120,7 +120,7 @@ const runOutput = async (run: Run): Promise<void> => {
   const position = attached?.position ?? run.position
   const watch = await run.start
   const follow = (stream: 'stdout' | 'stderr'): Promise<void> =>
-    followLog({ ...run, watch, stream, from: position[stream], isOther: attached?.memory[stream].differs })
+    followLog({ ...run, watch, stream, from: position[stream], tail: attached?.tails[stream] })
   await Promise.all([follow('stdout'), follow('stderr')])
 }
 

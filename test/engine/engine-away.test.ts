@@ -112,7 +112,12 @@ test('readLog() stops skipping where the log of a crashed engine is shorter than
     memory.note(index + 1, Buffer.from(text))
   }
   const got: unknown[] = []
-  const request = { ...log, socketPath: fake.socketPath, skipLines: 6, isOther: memory.differs }
+  const request = {
+    ...log,
+    socketPath: fake.socketPath,
+    skipLines: 6,
+    tail: { memory, open: { bytes: new Uint8Array(0), eol: false, part: 1, continued: false } },
+  }
   await readLog(request, ({ bytes, count }) => {
     got.push([Buffer.from(bytes).toString(), count])
   })
