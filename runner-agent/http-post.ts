@@ -1,6 +1,6 @@
-// POST over kept connections, with Node's own HTTP client: a claim stands between a job and its container, and fetch
-// costs three milliseconds of a busy machine there, this one. Settles always: with an answer, an error, or the signal's
-// reason. Follows no redirect: keys go to the address that the operator gave.
+// POST over kept connections, with Node's own HTTP client: a claim stands between a job and its container, and this one
+// takes less of a busy machine's CPU than fetch. Settles always: with an answer, an error, or the signal's reason. Follows
+// no redirect: keys go to the address that the operator gave.
 import http from 'node:http'
 import https from 'node:https'
 

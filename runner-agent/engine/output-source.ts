@@ -5,7 +5,8 @@
 //
 // Promises: at most bufferBytes (and a chunk) are held; the container is never blocked by a slow consumer; the end comes
 // when the container has exited and all of its output was handed out, never because a connection ended. Not promised: the
-// order between stdout and stderr after a switch.
+// order between stdout and stderr after a switch; what a killed engine had read from the container and not yet given to
+// its log or to the socket, which is nowhere any more.
 
 import type { Socket } from 'node:net'
 import { readAttached, type AttachedEnd, type OutputPosition } from './attached-output.ts'
