@@ -4,7 +4,6 @@
 //   close       the same without waiting
 //   superseded  a newer process of this agent took over: touches nothing, exit code 76
 import os from 'node:os'
-import { newId } from '../shared/ids.ts'
 import { startAgentLoop, type AgentParts, type LoopEnd } from './agent-loop.ts'
 import { createAgentLog, type AgentLog } from './agent-log.ts'
 import { readMachine } from './capacity.ts'
@@ -61,7 +60,7 @@ async function joinedParts(config: AgentConfig, folder: StateFolder, log: AgentL
   const engine = createEngine({ socketPath: config.dockerSocket })
   const machine = await retryEngine(() => readMachine(engine, config, signal), signal)
   for (const warning of machine.warnings) log.warn(warning)
-  const session = newId('ses')
+  const session = await folder.nextSession()
   let key: string | null = null
   const controlPlane = createControlPlane({ url: config.url, session, key: () => key })
   const joining = { config, folder, controlPlane, machine, log }

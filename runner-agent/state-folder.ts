@@ -1,5 +1,5 @@
-// The folder that makes an agent the same agent after a restart: its nkey seed and what it was given when it joined.
-// Nothing about jobs is in it. Promises: only its owner can read it; one process holds it at a time, by a lock that the
+// The folder that makes an agent the same agent after a restart: its nkey seed, what it was given when it joined, and the
+// name of its newest process. Nothing about jobs is in it. Promises: only its owner can read it; one process holds it at a time, by a lock that the
 // kernel drops with the process, however that ends; a file in it is whole or absent.
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
@@ -8,6 +8,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { createUser } from '@nats-io/nkeys'
 import { z } from 'zod'
+import { newSession } from '../shared/session-name.ts'
 
 const membershipSchema = z.object({
   /** The control plane that this membership is of. */
@@ -30,6 +31,8 @@ export interface StateFolder {
   /** Null before the first join. */
   readMembership(): Promise<Membership | null>
   writeMembership(membership: Membership): Promise<void>
+  /** The name of the process that begins now: later than all before it. */
+  nextSession(): Promise<string>
   /** Lets the next process in. */
   release(): Promise<void>
 }
@@ -40,6 +43,7 @@ export class StateFolderHeld extends Error {
 
 const SEED_FILE = 'agent.nk'
 const MEMBERSHIP_FILE = 'membership.json'
+const SESSION_FILE = 'session'
 
 export async function openStateFolder(dir: string): Promise<StateFolder> {
   await mkdir(dir, { recursive: true, mode: 0o700 })
@@ -52,6 +56,7 @@ export async function openStateFolder(dir: string): Promise<StateFolder> {
       seed,
       readMembership: () => readMembership(membershipFile),
       writeMembership: (membership) => writeWhole(membershipFile, JSON.stringify(membership)),
+      nextSession: () => nextSession(path.join(dir, SESSION_FILE)),
       release: () => closeServer(lock),
     }
   } catch (error) {
@@ -66,6 +71,12 @@ async function readOrMakeSeed(file: string): Promise<Uint8Array> {
   const seed = createUser().getSeed()
   await writeWhole(file, new TextDecoder().decode(seed))
   return seed
+}
+
+async function nextSession(file: string): Promise<string> {
+  const session = newSession((await readIfThere(file)) ?? null, Date.now())
+  await writeWhole(file, session)
+  return session
 }
 
 async function readMembership(file: string): Promise<Membership | null> {

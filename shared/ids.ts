@@ -17,7 +17,7 @@ export function isName(value: string): boolean {
   return NAME_PATTERN.test(value)
 }
 
-export type IdKind = 'job' | 'agt' | 'key' | 'jtk' | 'req' | 'ses' | 'trn'
+export type IdKind = 'job' | 'agt' | 'key' | 'jtk' | 'req' | 'trn'
 
 /** A new sortable id such as `job_0199f…`; 36 characters at most, always a valid name. */
 export function newId(kind: IdKind): string {

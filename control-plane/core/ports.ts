@@ -213,7 +213,7 @@ export interface JobStore {
 
   /** Joining again with the same nkey replaces key, name, pool, labels and session: the same agent id. */
   joinAgent(agent: NewAgent, joinTokenHash: string): Promise<AgentRecord | 'bad_token'>
-  /** Sees a session for the first time: it becomes the current one. An older one: superseded. Renews the lease. */
+  /** Sees a session for the first time: it becomes the current one, unless it began before that. An older one: superseded. Renews the lease. */
   recordBeat(beat: Beat): Promise<BeatResult>
   agentByKeyHash(hash: string): Promise<AgentRecord | null>
   readAgent(id: string): Promise<AgentRecord | null>

@@ -1,10 +1,12 @@
 // The heartbeat, in one batch: who is current, what is held, the lease, and all that the answer needs. A beat without
 // news writes one row. Repeating the batch changes nothing more than the lease.
 //
-// Sessions: one that was never seen is the newest process of its agent and becomes current; one that is known and not
-// current is an older process, and stays superseded for ever.
+// Sessions: one that was never seen is the newest process of its agent and becomes current, unless its name tells that it
+// began before the current one (shared/session-name.ts); one that is known and not current is an older process, and stays
+// superseded for ever.
 import { sql, type SQL } from 'drizzle-orm'
 import type { HeldAttempt } from '../../shared/agent-protocol.ts'
+import { START_LENGTH, startOf } from '../../shared/session-name.ts'
 import type { AgentRecord, Beat, BeatResult } from '../core/ports.ts'
 import { selectAgents } from './agent-select.ts'
 import { json, jsonOrNull, NOW, type Db } from './db.ts'
@@ -33,7 +35,8 @@ function writeBeat(beat: Beat): SQL[] {
   const later = (value: SQL, column: SQL): SQL => sql`CASE WHEN ${beat.beat} > beat THEN ${value} ELSE ${column} END`
   return [
     sql`UPDATE agents SET session = ${session}, beat = 0 WHERE id = ${agent}
-      AND NOT EXISTS (SELECT 1 FROM agent_sessions WHERE agent = ${agent} AND session = ${session})`,
+      AND NOT EXISTS (SELECT 1 FROM agent_sessions WHERE agent = ${agent} AND session = ${session})
+      AND NOT ${beganBeforeCurrent(session)}`,
     sql`INSERT INTO agent_sessions (agent, session, first_seen_at)
       SELECT id, ${session}, ${NOW} FROM agents WHERE id = ${agent} ON CONFLICT DO NOTHING`,
     sql`UPDATE agents SET
@@ -46,6 +49,13 @@ function writeBeat(beat: Beat): SQL[] {
         beat = MAX(beat, ${beat.beat})
       WHERE id = ${agent} AND session = ${session}`,
   ]
+}
+
+/** Of `agents.session`; false where one of both names tells no order. */
+function beganBeforeCurrent(session: string): SQL {
+  const start = startOf(session)
+  if (start === null) return sql`0`
+  return sql`(session GLOB 'life_*' AND ${start} < SUBSTR(session, 1, ${START_LENGTH}))`
 }
 
 /**

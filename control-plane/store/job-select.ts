@@ -25,11 +25,13 @@ export const IS_HELD = sql`(g.session = '' OR (g.session = a.session AND g.beat 
 // Held: listed by its agent's last beat, or claimed since: a job may begin and end between two beats, and its updates are
 // still on their way then. After a restore nobody knows what an agent holds before its first beat. An agent that has been
 // silent for longer than the job waits for it publishes nothing more: it holds nothing, or the readers of an ended job
-// would wait for ever for a machine that has burnt down.
+// would wait for ever for a machine that has burnt down. The end that it told is a sign of its life like a beat: it may
+// be its first word after a long silence, and all that it has to publish comes after it.
 const HELD_ATTEMPTS = sql`(
   SELECT json_group_array(a.attempt)
   FROM attempts a
-  JOIN agents g ON g.id = a.agent AND g.lease_until + j.lost_after_ms > ${NOW}
+  JOIN agents g ON g.id = a.agent AND j.lost_after_ms + MAX(g.lease_until,
+    CASE WHEN a.updates IS NOT NULL AND a.attempt = j.attempt THEN j.phase_since + g.lease_ms ELSE 0 END) > ${NOW}
   WHERE a.tenant = j.tenant AND a.job = j.id
     AND ${IS_HELD}
 ) AS held_attempts`

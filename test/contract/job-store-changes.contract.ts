@@ -138,6 +138,19 @@ export function changesContract(current: () => StoreUnderTest): void {
     expect((await read(store, state)).heldAttempts).toEqual([])
   })
 
+  it('holds an attempt whose end is the first word after a long silence: its readers were told of a gap', async () => {
+    const { store, execute } = current()
+    const agent = await liveAgent(store)
+    const { state } = await runOn(store, agent)
+    await beat(store, agent, 2, [held(state)])
+    await execute('UPDATE agents SET lease_until = lease_until - 700000')
+    expect((await read(store, state)).heldAttempts).toEqual([])
+    const done = await move(store, state, finished(state, agent), { attempt: { attempt: 1, updates: 7 } })
+    expect(done.heldAttempts).toEqual([1])
+    await execute('UPDATE agents SET lease_ms = lease_ms - 700000')
+    expect((await read(store, state)).heldAttempts).toEqual([])
+  })
+
   describe('guards', () => {
     it('applies nothing when the session is not the current one', async () => {
       const { store } = current()

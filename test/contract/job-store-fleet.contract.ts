@@ -1,6 +1,7 @@
 // JobStore: agents, their sessions and beats; keys and join tokens; metrics.
 import { expect, it } from 'vitest'
 import { newId, sha256Hex } from '../../shared/ids.ts'
+import { newSession } from '../../shared/session-name.ts'
 import {
   allowJoining,
   assigned,
@@ -55,6 +56,20 @@ export function fleetContract(current: () => StoreUnderTest): void {
     expect(await store.leaveAgent(agent, 's1')).toBe(false)
     expect(await store.leaveAgent(agent, 's2')).toBe(true)
     expect((await store.readAgent(agent))?.leaseExpired).toBe(true)
+  })
+
+  it('takes no late first beat of a dead process for a newer one: it superseded the living process', async () => {
+    const { store } = current()
+    const agent = await liveAgent(store)
+    const dead = newSession(null, Date.now() - 60_000)
+    const alive = newSession(dead, Date.now())
+    expect(await beat(store, agent, 1, [], { session: alive })).toMatchObject({ kind: 'ok' })
+    expect(await beat(store, agent, 1, [], { session: dead })).toEqual({ kind: 'superseded' })
+    expect(await beat(store, agent, 2, [], { session: dead })).toEqual({ kind: 'superseded' })
+    expect(await beat(store, agent, 2, [], { session: alive })).toMatchObject({ kind: 'ok', agent: { beat: 2 } })
+    // A name that tells no order (an agent of an earlier version) is newest when it is new.
+    expect(await beat(store, agent, 1, [], { session: 's9' })).toMatchObject({ kind: 'ok', agent: { session: 's9' } })
+    expect(await beat(store, agent, 1, [], { session: newSession(null, 1) })).toMatchObject({ kind: 'ok' })
   })
 
   it('makes one of twenty new sessions current, and the rest superseded', async () => {

@@ -6,10 +6,11 @@ import type { AgentLog } from '../../runner-agent/agent-log.ts'
 import { createControlPlane } from '../../runner-agent/control-plane-client.ts'
 import type { Post } from '../../runner-agent/http-post.ts'
 import type { Capacity } from '../../shared/agent-protocol.ts'
+import { newSession } from '../../shared/session-name.ts'
 import type { History } from './history.ts'
 import type { Hooks } from './hooks.ts'
 import { createProc, type Loop, type Proc } from './loop.ts'
-import type { Machine } from './machine.ts'
+import type { Machine, WallClock } from './machine.ts'
 import { createSimAgentConnection } from './sim-agent-connection.ts'
 import type { Nats } from './sim-bus.ts'
 import { createSimEngine } from './sim-engine.ts'
@@ -21,6 +22,8 @@ export interface Agent {
   /** Its processes; usually one. */
   readonly runs: Set<AgentRun>
   started: number
+  /** As its state folder keeps it. */
+  session: string | null
 }
 
 export interface AgentRun {
@@ -35,6 +38,8 @@ export interface AgentWorld {
   readonly history: History
   readonly hooks: Hooks
   readonly post: Post
+  /** The wall clock of a machine. */
+  readonly wallMs: WallClock
   readonly log?: AgentLog | undefined
 }
 
@@ -45,8 +50,9 @@ export function startAgent(world: AgentWorld, agent: Agent): AgentRun {
   const { loop, history } = world
   agent.started += 1
   const { host } = agent.machine
-  const session = `ses_${agent.id}_${agent.started}`
   const proc = createProc(`agent ${agent.id}#${agent.started}`, host)
+  const session = newSession(agent.session, world.wallMs(host))
+  agent.session = session
   const run: AgentRun = { proc, session, loop: null }
   agent.runs.add(run)
   history.trace('agent', proc.name)

@@ -108,8 +108,24 @@ function checkLease({ plan, history }: World, job: string, { event, ms, reason, 
   if (near.some(({ kind }) => LEASE_TAKERS.includes(kind))) return
   // One after the other they take as much time as one that is noticed, and none of them is.
   if (near.filter(({ kind }) => /^(plane|store-away)/.test(kind)).length > 1) return
-  const isExcused = history.troubles.some((one) => one.agent === agent && isNear(one.fromMs, one.toMs ?? ms))
+  // What an agent's own silence had brought about is judged when somebody can judge again.
+  const isExcused = history.troubles.some(
+    (one) => one.agent === agent && isNear(one.fromMs, (one.toMs ?? ms) + deafMs(plan, one.toMs ?? ms, ms)),
+  )
   if (!isExcused) history.violated('other', `${job}: the lease of ${agent} ran out though nothing was wrong with it`)
+}
+
+/** How much of that time nobody could hear any agent, nor judge one. */
+function deafMs({ faults }: World['plan'], fromMs: number, toMs: number): number {
+  let [deaf, heardUntilMs] = [0, fromMs]
+  for (const { kind, atMs, forMs } of faults) {
+    if (kind !== 'store-away' && kind !== 'planes-away') continue
+    const beginMs = Math.max(atMs, heardUntilMs)
+    const endMs = Math.min(atMs + forMs, toMs)
+    deaf += Math.max(0, endMs - beginMs)
+    heardUntilMs = Math.max(heardUntilMs, endMs)
+  }
+  return deaf
 }
 
 /** At no moment is one GPU promised to two jobs. */

@@ -9,6 +9,7 @@ import type { Violation } from './history.ts'
 import { NO_HOOKS, type Hooks } from './hooks.ts'
 import { createHost, type Proc } from './loop.ts'
 import type { JobPlan, Plan } from './plan.ts'
+import { createPrng } from './prng.ts'
 import { useSchedule } from './virtual-globals.ts'
 import { createWorld, type World } from './world.ts'
 
@@ -46,7 +47,7 @@ export async function runSchedule(plan: Plan, options: RunOptions = {}): Promise
   const { hooks = NO_HOOKS, strict = false, onTrace } = options
   const world = createWorld(plan, { hooks, strict, onTrace })
   const { loop, history } = world
-  useSchedule({ loop, random: world.random })
+  useSchedule({ loop, random: world.random, nameRandom: createPrng(plan.seed) })
   onUnhandled = (reason) => history.violated('other', `nobody handles: ${String(reason)}`)
   begin(world)
   const progress = { isOver: false, submits: 0, readers: 0 }

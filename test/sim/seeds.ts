@@ -7,4 +7,10 @@ export interface KnownSeed {
 
 export const SEEDS: readonly KnownSeed[] = [
   { seed: 378, showed: "the rest of a finished container's lines was thrown away when its output was read anew" },
+  { seed: 24_371, showed: 'a GPU was leased while a lost attempt that nobody had told of still used it' },
+  { seed: 104_045, showed: 'an agent that claimed after a long silence was lapsed in front of its first beat' },
+  { seed: 203_884, showed: 'the late first beat of a dead process superseded the living one' },
+  { seed: 218_692, showed: 'the late first beat of a dead process superseded the living one' },
+  { seed: 637_309, showed: 'the late first beat of a dead process superseded the living one' },
+  { seed: 611_079, showed: 'readers were told of a gap where the end was the first word after a long silence' },
 ]

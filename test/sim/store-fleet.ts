@@ -11,6 +11,7 @@ import type {
 import { readCursor, writeCursor } from '../../control-plane/store/cursor.ts'
 import type { HeldAttempt } from '../../shared/agent-protocol.ts'
 import { PHASES } from '../../shared/job.ts'
+import { beganBefore } from '../../shared/session-name.ts'
 import { agentOf, compareAge, jobKey, recordOf, type AgentRow, type JobRow, type StoreContext } from './store-tables.ts'
 
 export function joinAgent(context: StoreContext, agent: NewAgent, tokenHash: string): AgentRecord | 'bad_token' {
@@ -43,7 +44,8 @@ export function recordBeat(context: StoreContext, beat: Beat): BeatResult {
   const row = tables.agents.get(beat.agent)
   if (!row) return { kind: 'gone' }
   const before = agentOf(context, row)
-  if (!row.sessions.has(beat.session)) row.record = { ...row.record, session: beat.session, beat: 0 }
+  const isNewest = !row.sessions.has(beat.session) && !beganBefore(beat.session, row.record.session ?? '')
+  if (isNewest) row.record = { ...row.record, session: beat.session, beat: 0 }
   row.sessions.add(beat.session)
   if (row.record.session !== beat.session) return { kind: 'superseded' }
   row.leaseMs = beat.leaseMs

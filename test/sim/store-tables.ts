@@ -107,7 +107,10 @@ function heldAttempts({ tables, now }: StoreContext, row: JobRow): number[] {
   const held: number[] = []
   for (const { record, claimBeat } of row.attempts.values()) {
     const agent = tables.agents.get(record.agent)
-    if (!agent || agent.leaseUntilMs + row.spec.lost_after_seconds * 1000 <= now()) continue
+    if (!agent) continue
+    const hasToldEnd = record.updates !== null && record.attempt === row.state.attempt
+    const heardMs = Math.max(agent.leaseUntilMs, hasToldEnd ? row.phaseSinceMs + agent.leaseMs : 0)
+    if (heardMs + row.spec.lost_after_seconds * 1000 <= now()) continue
     if (isHeld(agent, row, { record, claimBeat })) held.push(record.attempt)
   }
   return held.toSorted((a, b) => a - b)

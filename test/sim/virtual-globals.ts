@@ -9,6 +9,8 @@ import { SimAbortController, SimAbortSignal, useAbortTimers } from './sim-abort.
 export interface Current {
   readonly loop: Loop
   readonly random: Prng
+  /** What names are made of: of its own, so that one name more changes nothing else. */
+  readonly nameRandom: Prng
 }
 
 /** Where virtual time begins: 2027-01-15. */
@@ -94,6 +96,6 @@ function cancel(timer: object | null | undefined): void {
 }
 
 function fillRandom<T extends Uint8Array>(array: T): T {
-  for (let at = 0; at < array.length; at += 1) array[at] = current.random.int(256)
+  for (let at = 0; at < array.length; at += 1) array[at] = current.nameRandom.int(256)
   return array
 }

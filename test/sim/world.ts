@@ -113,7 +113,15 @@ export function createWorld(plan: Plan, { hooks, strict, onTrace }: WorldOptions
       createProc(`client${index}`, createHost(`client${index}`)),
     ),
     planeWorld,
-    agentWorld: { loop, nats, history, hooks, post: createHttpDoor({ loop, net, random, history, planes }), log },
+    agentWorld: {
+      loop,
+      nats,
+      history,
+      hooks,
+      post: createHttpDoor({ loop, net, random, history, planes }),
+      wallMs: wallOf(loop),
+      log,
+    },
     clientWorld: { loop, net, random, history, hooks, planes, onWire: watchWire(history) },
   }
 }
@@ -148,7 +156,7 @@ function createAgent(loop: Loop, history: History, { tables }: SimStore, index: 
     joinedAtMs: index,
   }
   tables.agents.set(id, { record, keyHash: id, leaving: false, leaseMs: 0, leaseUntilMs: 0, sessions: new Set() })
-  return { id, machine, capacity, runs: new Set(), started: 0 }
+  return { id, machine, capacity, runs: new Set(), started: 0, session: null }
 }
 
 function wallOf(loop: Loop): (host: Host) => number {
