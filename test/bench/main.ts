@@ -1,10 +1,30 @@
-// Benchmarks: `npm run --silent bench -- start --json`. Numbers are measured beside their floor, in one run.
+// Benchmarks: `npm run --silent bench -- start --json`. Numbers are measured beside their floor, where there is one, in one
+// run. With --json the last line is the report.
+import { parseArgs } from 'node:util'
+import { adoptionBench } from './adoption-bench.ts'
 import { startBench } from './start-bench.ts'
 
-const [name, ...args] = process.argv.slice(2)
-if (name !== 'start') {
-  process.stderr.write('usage: npm run --silent bench -- start [--json] [--samples N]\n')
+const USAGE = `usage: npm run --silent bench -- NAME [--json]
+  start [--samples N]                     a job's first byte against a bare container's
+  adoption [--containers N] [--rounds N]  a killed agent has its containers back
+`
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'boolean', default: false },
+    samples: { type: 'string', default: '40' },
+    containers: { type: 'string', default: '20' },
+    rounds: { type: 'string', default: '5' },
+  },
+})
+const { json } = values
+const benchmarks: Readonly<Record<string, () => Promise<void>>> = {
+  start: () => startBench({ json, samples: Number(values.samples) }),
+  adoption: () => adoptionBench({ json, containers: Number(values.containers), rounds: Number(values.rounds) }),
+}
+const chosen = benchmarks[positionals[0] ?? '']
+if (!chosen) {
+  process.stderr.write(USAGE)
   process.exit(2)
 }
-const at = args.indexOf('--samples')
-await startBench({ json: args.includes('--json'), samples: at === -1 ? 40 : Number(args[at + 1]) })
+await chosen()
