@@ -191,8 +191,9 @@ export function busContract(transport: Transport): void {
     end()
   })
 
-  test('a deleted stream is made again within seconds', async () => {
-    const manager = await jetstreamManager(raw)
+  test('a deleted stream is made again within seconds', { timeout: 30_000 }, async () => {
+    // The server was started anew just before: this connection may still be on its way back.
+    const manager = await eventually(() => jetstreamManager(raw), { deadlineMs: 20_000 })
     await manager.streams.delete(UPDATES_STREAM)
     await busIsUp(bus)
     expect((await manager.streams.info(UPDATES_STREAM)).config).toMatchObject({ deny_purge: true, deny_delete: true })

@@ -16,6 +16,8 @@ export interface LibsqlServer {
   setLatency(ms: number): void
   /** The next `count` requests are carried out, and their answers lost: nobody knows whether they were. */
   dropAnswers(count: number): void
+  /** The same for one in so many from now on, spread without a pattern; 0 for none. */
+  dropOneIn(number: number): void
   /** Nobody listens any more; what was stored stays. */
   stop(): Promise<void>
 }
@@ -46,6 +48,7 @@ export async function startLibsqlServer(path: string, port = 0): Promise<LibsqlS
   let requests = 0
   let latencyMs = 0
   let drops = 0
+  let oneIn = 0
   const server = createServer((request, response) => {
     const answer = async (): Promise<void> => {
       // Protobuf (v3) is refused, so that clients fall back to JSON (v2).
@@ -58,8 +61,8 @@ export async function startLibsqlServer(path: string, port = 0): Promise<LibsqlS
       await sleep(latencyMs / 2)
       const body = JSON.stringify(await pipeline({ path, streams, counts }, asked))
       await sleep(latencyMs / 2)
-      if (drops > 0) {
-        drops -= 1
+      if (drops > 0 || (oneIn > 0 && scattered(requests) % oneIn === 0)) {
+        drops = Math.max(0, drops - 1)
         response.destroy()
         return
       }
@@ -74,8 +77,14 @@ export async function startLibsqlServer(path: string, port = 0): Promise<LibsqlS
     rowsWritten: () => counts.rowsWritten,
     setLatency: (ms) => void (latencyMs = ms),
     dropAnswers: (count) => void (drops = count),
+    dropOneIn: (number) => void (oneIn = number),
     stop: () => stopServer(server, streams),
   }
+}
+
+/** Each n-th answer would always be the same one of a caller that makes n requests. */
+function scattered(count: number): number {
+  return Math.imul(count, 0x9e3779b1) >>> 16
 }
 
 async function stopServer(server: Server, streams: Map<string, Stream>): Promise<void> {
