@@ -4,7 +4,8 @@ ARG BASE=node:24-slim
 FROM ${BASE} AS packages
 WORKDIR /dray
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=dev
+# A base that brings the packages of this very lock file (deploy/base-image.ts) asks no registry.
+RUN cmp -s package-lock.json node_modules/.dray-lock-lean.json || npm ci --omit=dev
 
 FROM ${BASE}
 WORKDIR /dray

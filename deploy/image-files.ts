@@ -1,8 +1,8 @@
-// What is inside the two images that are packed from this machine: a BusyBox layer, and a layer with Node and nodetool.
+// What is inside the images that are packed from this machine: a BusyBox layer, a layer with Node, one with nodetool.
 //
-// The BusyBox layer has a static shell and about 270 small commands; the other has this process's own Node with the
-// libraries that the loader names for it. No registry is asked. It works on Linux with glibc only, for this machine's
-// own architecture; `packableHere` says whether.
+// The BusyBox layer has a static shell and about 270 small commands; Node is this process's own, with the libraries that
+// the loader names for it. No registry is asked. It works on Linux with glibc only, for this machine's own architecture;
+// `whyNotPackable` says whether.
 
 import { existsSync, readdirSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -15,6 +15,7 @@ export const imageSourceDir = join(import.meta.dirname, 'workflow-image')
 export interface ImageLayers {
   busybox: TarEntry[]
   node: TarEntry[]
+  nodetool: TarEntry[]
 }
 
 /** Why the images cannot be packed here, or undefined when they can. */
@@ -27,7 +28,25 @@ export function whyNotPackable(engineArch: string): string | undefined {
 }
 
 export async function imageLayers(): Promise<ImageLayers> {
-  return { busybox: sorted(await busyboxLayer()), node: sorted(await nodeLayer()) }
+  const node = await programLayer(realpathSync(process.execPath), 'usr/bin/node')
+  if (!node.some(({ path }) => path.includes('libc')))
+    throw new Error(`ldd names no libraries for "${process.execPath}"`)
+  return { busybox: sorted(await busyboxLayer()), node, nodetool: sorted(nodetoolLayer()) }
+}
+
+/** One program with the libraries that the loader names for it, none where it is a static one. */
+export async function programLayer(source: string, path: string): Promise<TarEntry[]> {
+  const folders = withParents(dirname(path)).map(directory)
+  return withoutDoubles([...folders, { path, kind: 'file', mode: 0o755, source }, ...(await librariesOf(source))])
+}
+
+/** What the loader names for a program or an addon of Node, with the folders that they lie in. */
+export async function librariesOf(source: string): Promise<TarEntry[]> {
+  const libraries = ((await tryCommand('ldd', [source])) ?? '').match(/\/\S+/g) ?? []
+  return libraries.flatMap((library): TarEntry[] => [
+    ...withParents(dirname(library).slice(1)).map(directory),
+    { path: library.slice(1), kind: 'file', mode: 0o755, source: realpathSync(library) },
+  ])
 }
 
 /** nodetool's source files, as they stand in this repository. */
@@ -60,21 +79,10 @@ async function busyboxLayer(): Promise<TarEntry[]> {
   ]
 }
 
-async function nodeLayer(): Promise<TarEntry[]> {
-  const node = realpathSync(process.execPath)
-  const libraries = ((await tryCommand('ldd', [node])) ?? '').match(/\/\S+/g)
-  if (libraries === null) throw new Error(`ldd names no libraries for "${node}"`)
-  const folders = new Set<string>(['usr/local/lib/nodetool', 'usr/local/bin'].flatMap(withParents))
-  for (const path of libraries) for (const folder of withParents(dirname(path).slice(1))) folders.add(folder)
+function nodetoolLayer(): TarEntry[] {
+  const folders = new Set(['usr/local/lib/nodetool', 'usr/local/bin'].flatMap(withParents))
   return [
-    ...[...folders].filter((path) => path !== 'usr').map(directory),
-    { path: 'usr/bin/node', kind: 'file', mode: 0o755, source: node },
-    ...libraries.map((path): TarEntry => ({
-      path: path.slice(1),
-      kind: 'file',
-      mode: 0o755,
-      source: realpathSync(path),
-    })),
+    ...[...folders].map(directory),
     ...nodetoolFiles().map((name): TarEntry => {
       return { path: `usr/local/lib/nodetool/${name}`, kind: 'file', mode: 0o755, source: join(imageSourceDir, name) }
     }),
@@ -83,15 +91,20 @@ async function nodeLayer(): Promise<TarEntry[]> {
 }
 
 /** Sorted by path, which also puts each folder before what is in it. */
-function sorted(entries: TarEntry[]): TarEntry[] {
+export function sorted(entries: TarEntry[]): TarEntry[] {
   return entries.toSorted((a, b) => (a.path < b.path ? -1 : 1))
 }
 
-function directory(path: string): TarEntry {
+/** For lists that name a folder or a library more than once. */
+export function withoutDoubles(entries: TarEntry[]): TarEntry[] {
+  return sorted([...new Map(entries.map((entry) => [entry.path, entry])).values()])
+}
+
+export function directory(path: string): TarEntry {
   return { path, kind: 'directory' }
 }
 
-function withParents(path: string): string[] {
+export function withParents(path: string): string[] {
   const parts = path.split('/')
   return parts.map((_, at) => parts.slice(0, at + 1).join('/'))
 }

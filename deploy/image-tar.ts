@@ -1,7 +1,8 @@
 // Writes tar archives whose bytes depend on the entries alone: no owner, no time, the order of the list.
 //
 // That is what gives a packed image the same id on every run. Only what an image needs is written: directories, regular
-// files and symbolic links with names up to 99 bytes. Content is streamed, so a file's size does not matter for memory.
+// files and symbolic links with names up to 250 bytes (cut in two at a slash, as ustar has it). Content is streamed, so a
+// file's size does not matter for memory.
 
 import { createReadStream, statSync } from 'node:fs'
 
@@ -49,12 +50,11 @@ function contentOf(entry: TarEntry & { kind: 'file' }): AsyncIterable<Uint8Array
 }
 
 function header(entry: TarEntry, sizeBytes: number): Uint8Array {
-  const path = entry.kind === 'directory' ? `${entry.path}/` : entry.path
-  if (Buffer.byteLength(path) > 99) throw new Error(`"${path}" is too long for a plain tar header`)
+  const { prefix, name } = splitPath(entry.kind === 'directory' ? `${entry.path}/` : entry.path)
   const block = Buffer.alloc(blockBytes)
   const octal = (value: number, at: number, width: number) =>
     block.write(value.toString(8).padStart(width - 1, '0'), at, 'latin1')
-  block.write(path, 0)
+  block.write(name, 0)
   octal(entry.kind === 'link' ? 0o777 : (entry.mode ?? (entry.kind === 'directory' ? 0o755 : 0o644)), 100, 8)
   octal(0, 108, 8)
   octal(0, 116, 8)
@@ -63,9 +63,19 @@ function header(entry: TarEntry, sizeBytes: number): Uint8Array {
   block.write({ file: '0', link: '2', directory: '5' }[entry.kind], 156)
   if (entry.kind === 'link') block.write(entry.target, 157)
   block.write('ustar\x0000', 257)
+  block.write(prefix, 345)
   // The checksum counts its own field as eight blanks.
   block.fill(' ', 148, 156)
   const sum = block.reduce((total, byte) => total + byte, 0)
   block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
   return block
+}
+
+function splitPath(path: string): { prefix: string; name: string } {
+  if (Buffer.byteLength(path) <= 99) return { prefix: '', name: path }
+  const at = path.indexOf('/', path.length - 100)
+  const [prefix, name] = [path.slice(0, at), path.slice(at + 1)]
+  if (at < 1 || prefix.length > 154 || Buffer.byteLength(path) !== path.length)
+    throw new Error(`"${path}" is too long for a plain tar header`)
+  return { prefix, name }
 }

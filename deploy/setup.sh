@@ -6,7 +6,8 @@
 # It says what it does, in one line a step on stderr (with --quiet only what it had to do), does nothing twice, and where it
 # may not do something it prints the exact command for you and exits 1. Needs POSIX sh, Node 20 or newer and npm. Without
 # root it installs nothing system-wide. Everything it fetches lies in node_modules and in .dray (or $DRAY_STATE); only the
-# Docker engine comes as a Debian package. It starts nothing: the engine is started by who needs it (deploy/engine.ts).
+# Docker engine, and what the tests need beside it, come as Debian packages. It starts nothing: the engine is started by who
+# needs it (deploy/engine.ts).
 set -eu
 
 quiet=
@@ -29,7 +30,7 @@ child=
 . deploy/setup/packages.sh
 . deploy/setup/tools.sh
 . deploy/setup/engine.sh
-. deploy/setup/curl.sh
+. deploy/setup/test-programs.sh
 
 trap 'interrupted 130' INT
 trap 'interrupted 143' TERM
@@ -43,6 +44,6 @@ if [ "$purpose" != check ]; then
   step nats_server
   step busybox
   step engine
-  [ "$purpose" != test ] || step curl
+  if [ "$purpose" = test ]; then step curl; step compose; fi
   rm -rf "$state/apt"
 fi

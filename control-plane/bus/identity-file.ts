@@ -1,7 +1,7 @@
 // The identity as one JSON file, mode 0600 (Node and Deno only). Created once and complete: two processes that start at
 // the same time on an empty folder end with the same identity, and a crash leaves either no file or a whole one.
 import { randomUUID } from 'node:crypto'
-import { chmod, link, mkdir, open, readFile, rm } from 'node:fs/promises'
+import { chmod, link, mkdir, open, readFile, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { createIdentity, type NatsIdentity } from './nats-identity.ts'
 
@@ -34,8 +34,8 @@ export async function saveIdentity(path: string, identity: NatsIdentity): Promis
 
 async function loadIdentity(path: string): Promise<NatsIdentity | null> {
   try {
-    // It may have been restored from a backup with the usual mode.
-    await chmod(path, 0o600)
+    // It may have been restored from a backup with the usual mode. One that is close enough may lie on a read-only mount.
+    if (((await stat(path)).mode & 0o077) !== 0) await chmod(path, 0o600)
     return parseIdentity(await readFile(path, 'utf8'))
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return null

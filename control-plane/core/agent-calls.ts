@@ -56,11 +56,12 @@ export async function joinAgent(core: CoreContext, body: JoinBody, session: stri
 export async function claim(core: CoreContext, call: AgentCall, key: JobKey, body: ClaimBody): Promise<Grant> {
   requireCurrent(call)
   const { agent, session } = call
-  const applied = await applyEvent(core, key, {
+  const step: Step = {
     event: { type: 'claimed', agent: agent.id, session, attempt: body.attempt, beat: body.beat, adopt: body.adopt },
     attempt: { attempt: body.attempt },
     guard: { kind: 'session', agent: agent.id, session },
-  })
+  }
+  const applied = await applyEvent(core, key, step, call.job ?? undefined)
   const { record, state } = granted(applied, key, body, agent.id)
   // The first claim of an attempt: nobody can have published it before, so NATS need not be asked, nor be there.
   const isFirst = applied.kind === 'applied' && applied.before.state.phase === 'assigned'
@@ -130,7 +131,7 @@ export async function finish(core: CoreContext, call: AgentCall, key: JobKey, bo
       `Cannot finish job "${key.job}": its result is larger than 256 KiB. Name the update that holds it: {"$update": seq}.`,
     )
   const step = finishedStep(call, body)
-  let applied = await applyEvent(core, key, step)
+  let applied = await applyEvent(core, key, step, call.job ?? undefined)
   // This is the agent's newest process, and the row names an older one.
   const isRestored = applied.kind === 'refused' && applied.refusal === 'superseded'
   if (isRestored && (await takeOver(core, call, key, { attempt: body.attempt, beat: agent.beat })))
@@ -159,18 +160,18 @@ function finishedStep({ agent, session }: AgentCall, body: FinishBody): Step {
 }
 
 export async function leave(core: CoreContext, call: AgentCall): Promise<void> {
-  if (!(await core.store.leaveAgent(call.agent.id, call.session))) throw supersededError(call)
+  if (!(await core.store.leaveAgent(call.agent.id, call.session))) throw supersededError(call.session)
 }
 
 function requireCurrent(call: AgentCall): void {
   // A restored database knows no current process: whoever beats first is it, so ask again after the beat.
   if (call.agent.session === '')
     throw new AppError('unavailable', `Agent "${call.agent.id}" has not beaten since the database was restored.`)
-  if (call.agent.session !== call.session) throw supersededError(call)
+  if (call.agent.session !== call.session) throw supersededError(call.session)
 }
 
-export function supersededError(call: AgentCall): AppError {
-  return new AppError('superseded', `Session "${call.session}" of agent "${call.agent.id}" is not its newest one.`)
+export function supersededError(session: string): AppError {
+  return new AppError('superseded', `Session "${session}" is not the newest one of its agent.`)
 }
 
 function refused(applied: Applied, action: string, key: JobKey, attempt: number): AppError {

@@ -11,10 +11,10 @@ import type {
   JoinAnswer,
   JoinBody,
 } from '../../shared/agent-protocol.ts'
-import type { JobView } from '../../shared/job.ts'
+import type { JobRecord, JobView } from '../../shared/job.ts'
 import type { JobSpec } from '../../shared/job-spec.ts'
 import type { AgentView } from '../../shared/fleet.ts'
-import type { AgentRecord, JobFilter, JobKey, KeyRecord, Metrics, Page, Role } from './ports.ts'
+import type { AgentRecord, Beat, JobFilter, JobKey, KeyRecord, Metrics, Page, Role } from './ports.ts'
 
 export interface SubmitOptions {
   readonly tenant: string
@@ -27,6 +27,19 @@ export interface AgentCall {
   /** The caller, as its bearer key says. */
   readonly agent: AgentRecord
   readonly session: string
+  /** The row of the job that the call is about, where it was read together with the caller. */
+  readonly job?: JobRecord | null | undefined
+}
+
+/** Of a caller whose key is checked by the batch that writes the beat. */
+export interface BeatCall {
+  readonly agent: Beat['agent']
+  readonly session: string
+}
+
+export interface Caller {
+  readonly agent: AgentRecord
+  readonly job: JobRecord | null
 }
 
 export interface NewToken {
@@ -44,11 +57,11 @@ export interface Core {
   cancelJob(key: JobKey, graceSeconds: number | null): Promise<JobView>
   retryJob(key: JobKey): Promise<JobView>
 
-  /** The bearer key of an agent, or null. */
-  authenticateAgent(key: string): Promise<AgentRecord | null>
+  /** Whose bearer key it is, or null. Reads the job that the call is about along with it. */
+  authenticateAgent(key: string, job?: JobKey): Promise<Caller | null>
   authenticateKey(key: string): Promise<KeyRecord | null>
   joinAgent(body: JoinBody, session: string): Promise<JoinAnswer>
-  heartbeat(call: AgentCall, body: HeartbeatBody): Promise<HeartbeatAnswer>
+  heartbeat(call: BeatCall, body: HeartbeatBody): Promise<HeartbeatAnswer>
   claim(call: AgentCall, job: JobKey, body: ClaimBody): Promise<Grant>
   finish(call: AgentCall, job: JobKey, body: FinishBody): Promise<void>
   leave(call: AgentCall): Promise<void>

@@ -5,12 +5,13 @@
 import { sha256Hex } from '../../shared/ids.ts'
 import * as agentCalls from './agent-calls.ts'
 import * as agents from './agents.ts'
-import type { Core } from './core.ts'
+import type { Caller, Core } from './core.ts'
 import * as credentials from './credentials.ts'
 import type { CoreContext, CoreDeps } from './deps.ts'
 import { heartbeat } from './heartbeat.ts'
 import * as jobs from './jobs.ts'
 import { createPace, type Pace } from './pace.ts'
+import type { JobKey } from './ports.ts'
 import { createScheduler, type Scheduler } from './scheduler.ts'
 import { sweep } from './sweep.ts'
 
@@ -31,7 +32,7 @@ export function createCore(deps: CoreDeps, sweepPace: Pace = createPace(SWEEP_EV
     listJobs: (filter) => jobs.listJobs(context, filter),
     cancelJob: (key, graceSeconds) => jobs.cancelJob(context, key, graceSeconds),
     retryJob: (key) => jobs.retryJob(context, key),
-    authenticateAgent: async (key) => deps.store.agentByKeyHash(await sha256Hex(key)),
+    authenticateAgent: (key, job) => authenticateAgent(deps, key, job),
     authenticateKey: async (key) => deps.store.keyByHash(await sha256Hex(key)),
     joinAgent: (body, session) => agentCalls.joinAgent(context, body, session),
     heartbeat: (call, body) => heartbeat(context, call, body),
@@ -54,6 +55,11 @@ export function createCore(deps: CoreDeps, sweepPace: Pace = createPace(SWEEP_EV
       await scheduler.close()
     },
   }
+}
+
+async function authenticateAgent({ store }: CoreDeps, key: string, job: JobKey | undefined): Promise<Caller | null> {
+  const [agent, record] = await store.agentAndJob(await sha256Hex(key), job ?? null)
+  return agent && { agent, job: record }
 }
 
 /** At most one sweep at a time, at most one in two seconds, whoever asks. */

@@ -7,7 +7,7 @@ import { AppError } from '../../shared/errors.ts'
 import type { Assignment, JobRecord } from '../../shared/job.ts'
 import { supersededError } from './agent-calls.ts'
 import { applyEvent } from './apply-event.ts'
-import type { AgentCall } from './core.ts'
+import type { AgentCall, BeatCall } from './core.ts'
 import type { CoreContext } from './deps.ts'
 import type { JobKey } from './ports.ts'
 import { takeOver } from './take-over.ts'
@@ -15,11 +15,11 @@ import { takeOver } from './take-over.ts'
 /** A JWT is made with the first beat of a process and then with every so many: far more often than it expires. */
 const BEATS_PER_JWT = 200
 
-export async function heartbeat(core: CoreContext, call: AgentCall, body: HeartbeatBody): Promise<HeartbeatAnswer> {
+export async function heartbeat(core: CoreContext, beating: BeatCall, body: HeartbeatBody): Promise<HeartbeatAnswer> {
   const { config } = core
   const beaten = await core.store.recordBeat({
-    agent: call.agent.id,
-    session: call.session,
+    agent: beating.agent,
+    session: beating.session,
     beat: body.beat,
     bootId: body.boot_id,
     held: body.attempts,
@@ -28,11 +28,10 @@ export async function heartbeat(core: CoreContext, call: AgentCall, body: Heartb
     leaving: body.draining ?? false,
     leaseMs: config.leaseMs,
   })
-  if (beaten.kind === 'superseded') throw supersededError(call)
+  if (beaten.kind === 'superseded') throw supersededError(beating.session)
   if (beaten.kind === 'gone')
-    throw new AppError('unauthenticated', `Agent "${call.agent.id}" was removed.`, {
-      hint: 'Join again with a new join token.',
-    })
+    throw new AppError('unauthenticated', 'No agent has this key.', { hint: 'Join again with a new join token.' })
+  const call = { agent: beaten.agent, session: beating.session }
   const held = new Map(body.attempts.map((attempt) => [keyOf(attempt.tenant, attempt.job, attempt.attempt), attempt]))
   const wanted: WantedAttempt[] = []
   for (const record of beaten.jobs) wanted.push(...(await settle(core, call, body, record, held)))

@@ -132,7 +132,8 @@ export interface JoinTokenRecord {
 }
 
 export interface Beat {
-  readonly agent: string
+  /** By the hash of its key where this batch is to check that. */
+  readonly agent: { readonly id: string } | { readonly keyHash: string }
   readonly session: string
   readonly beat: number
   readonly bootId: string
@@ -215,7 +216,8 @@ export interface JobStore {
   joinAgent(agent: NewAgent, joinTokenHash: string): Promise<AgentRecord | 'bad_token'>
   /** Sees a session for the first time: it becomes the current one, unless it began before that. An older one: superseded. Renews the lease. */
   recordBeat(beat: Beat): Promise<BeatResult>
-  agentByKeyHash(hash: string): Promise<AgentRecord | null>
+  /** Whose key it is, and the job that the call is about, in one read. */
+  agentAndJob(keyHash: string, job: JobKey | null): Promise<readonly [AgentRecord | null, JobRecord | null]>
   readAgent(id: string): Promise<AgentRecord | null>
   listAgents(page: { readonly limit: number; readonly cursor: string | null }): Promise<Page<AgentRecord>>
   /** Live jobs placed on one agent. */

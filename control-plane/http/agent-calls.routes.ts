@@ -6,7 +6,7 @@ import { z } from '@hono/zod-openapi'
 import { SESSION_HEADER } from '../../shared/agent-protocol.ts'
 import { AppError } from '../../shared/errors.ts'
 import { isName } from '../../shared/ids.ts'
-import type { AgentCall } from '../core/core.ts'
+import type { AgentCall, BeatCall } from '../core/core.ts'
 import type { App, AppContext, HttpDeps, Principal } from './context.ts'
 import { serve } from './endpoint.ts'
 import { claimBody, emptyBody, finishBody, heartbeatBody, jobParams, joinBody } from './schemas.ts'
@@ -36,7 +36,12 @@ function sessionOf(context: AppContext): string {
 
 function callOf(context: AppContext, principal: Principal | null): AgentCall {
   if (principal?.kind !== 'agent') throw new AppError('forbidden', 'This call needs the key of an agent.')
-  return { agent: principal.agent, session: sessionOf(context) }
+  return { agent: principal.agent, job: principal.job, session: sessionOf(context) }
+}
+
+function beatCallOf(context: AppContext, principal: Principal | null): BeatCall {
+  if (principal?.kind !== 'unread_agent') throw new AppError('forbidden', 'This call needs the key of an agent.')
+  return { agent: { keyHash: principal.keyHash }, session: sessionOf(context) }
 }
 
 function joinRoute(app: App, deps: HttpDeps): void {
@@ -68,11 +73,13 @@ function selfRoutes(app: App, deps: HttpDeps): void {
       tag,
       summary: 'Say what is held, hear what is wanted',
       access: 'agent',
+      keyIsRead: 'by_call',
       headers,
       body: heartbeatBody,
       answers: { 200: { description: 'The full list of what is wanted', schema: wantedShape } },
     },
-    async ({ context, principal, body }) => context.json(await deps.core.heartbeat(callOf(context, principal), body)),
+    async ({ context, principal, body }) =>
+      context.json(await deps.core.heartbeat(beatCallOf(context, principal), body)),
   )
   serve(
     app,
@@ -106,6 +113,7 @@ function attemptRoutes(app: App, deps: HttpDeps): void {
       tag,
       summary: 'Claim an attempt',
       access: 'agent',
+      keyIsRead: 'with_job',
       params: jobParams,
       headers,
       body: claimBody,
@@ -123,6 +131,7 @@ function attemptRoutes(app: App, deps: HttpDeps): void {
       tag,
       summary: 'Say how an attempt ended',
       access: 'agent',
+      keyIsRead: 'with_job',
       params: jobParams,
       headers,
       body: finishBody,

@@ -3,6 +3,7 @@
 // What the parts of the HTTP layer are given, and what a request carries from one middleware to the next.
 import type { OpenAPIHono } from '@hono/zod-openapi'
 import type { Context } from 'hono'
+import type { JobRecord } from '../../shared/job.ts'
 import type { Core } from '../core/core.ts'
 import type { AgentRecord, Clock, KeyRecord, Log } from '../core/ports.ts'
 import type { Relay } from '../core/relay.ts'
@@ -13,7 +14,9 @@ import type { Platform } from './platform.ts'
 
 export type Principal =
   | { readonly kind: 'key'; readonly key: KeyRecord }
-  | { readonly kind: 'agent'; readonly agent: AgentRecord }
+  | { readonly kind: 'agent'; readonly agent: AgentRecord; readonly job: JobRecord | null }
+  /** A key of an agent's form: the call reads whose it is. */
+  | { readonly kind: 'unread_agent'; readonly keyHash: string }
 
 export interface AppEnv {
   Variables: {

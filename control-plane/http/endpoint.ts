@@ -1,13 +1,14 @@
 // Portable: Web APIs only.
 //
 // One route: described for OpenAPI and served by the same words. Checks come in this order, so that nobody learns more
-// than they may: key, role, ids in the path (404), query, headers and body; the handler gets values it can trust.
+// than they may: key, role, ids in the path (404), query, headers and body; the handler gets values it can trust. Each
+// round trip to the database counts for agents' calls, so their key is read together with what they are about.
 import { createRoute, z } from '@hono/zod-openapi'
-import { AppError } from '../../shared/errors.ts'
-import { authenticate, authorize, bearerKey, type Access } from './auth.ts'
+import { AppError, ERRORS } from '../../shared/errors.ts'
+import { authenticate, authorize, bearerKey, unreadAgent, type Access } from './auth.ts'
 import type { App, AppContext, HttpDeps, Principal } from './context.ts'
 import { badRequest } from './issues.ts'
-import { problemShape } from './schemas.ts'
+import { jobParams, problemShape } from './schemas.ts'
 
 export interface Answer {
   readonly description: string
@@ -24,6 +25,8 @@ export interface Endpoint<P extends z.ZodObject, Q extends z.ZodObject, B extend
   readonly summary: string
   readonly description?: string
   readonly access: Access
+  /** An agent's key: along with the job that the path names, or by the call itself, in the batch of its work. */
+  readonly keyIsRead?: 'with_job' | 'by_call'
   readonly params?: P
   readonly query?: Q
   readonly body?: B
@@ -61,21 +64,38 @@ export function serve<
   const route = createRoute(description(endpoint))
   app.openAPIRegistry.registerPath(route)
   app.on(endpoint.method, route.getRoutingPath(), async (context) => {
-    const principal = await admit(context, deps, endpoint.access)
-    const params = parseParams(context, endpoint.params)
-    const query = parseQuery(context, endpoint.query ?? NOTHING) as z.output<Q>
-    const serveBody = (sentBody: unknown): Promise<Response> | Response => {
-      const body = parseBody(endpoint, sentBody)
-      return handler({ context, principal, params, query, body, sentBody })
+    const unread = endpoint.keyIsRead === 'by_call' ? await unreadAgent(keyOf(context)) : null
+    const principal = unread ?? (await admit(context, deps, endpoint))
+    const answer = async (): Promise<Response> => {
+      const params = parseParams(context, endpoint.params)
+      const query = parseQuery(context, endpoint.query ?? NOTHING) as z.output<Q>
+      const serveBody = async (sentBody: unknown): Promise<Response> => {
+        const body = parseBody(endpoint, sentBody)
+        return handler({ context, principal, params, query, body, sentBody })
+      }
+      return endpoint.method === 'get' ? serveBody(undefined) : deps.body.read(context.req.raw, serveBody)
     }
-    if (endpoint.method === 'get') return serveBody(undefined)
-    return deps.body.read(context.req.raw, async (sentBody) => serveBody(sentBody))
+    if (!unread) return answer()
+    return answer().catch(async (error: unknown) => {
+      // What is wrong with a request is said to those who have a key.
+      if (error instanceof AppError && ERRORS[error.code].fault === 'caller') await admit(context, deps, endpoint)
+      throw error
+    })
   })
 }
 
-async function admit(context: AppContext, { core }: HttpDeps, access: Access): Promise<Principal | null> {
+function keyOf(context: AppContext): string | null {
+  return bearerKey(context.req.header('authorization'))
+}
+
+async function admit(
+  context: AppContext,
+  { core }: HttpDeps,
+  { access, keyIsRead }: { readonly access: Access; readonly keyIsRead?: 'with_job' | 'by_call' },
+): Promise<Principal | null> {
   if (access === 'public') return null
-  const principal = await authenticate(core, bearerKey(context.req.header('authorization')))
+  const job = keyIsRead === 'with_job' ? jobParams.safeParse(context.req.param()).data : undefined
+  const principal = await authenticate(core, keyOf(context), job)
   authorize(principal, access)
   return principal
 }

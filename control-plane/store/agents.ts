@@ -1,11 +1,13 @@
 // Agents as operators and the join see them. Each method is one round trip. Deleting an agent ends its key at once; its
 // jobs lapse with the next sweep, because an agent that is not there has no lease.
 import { sql } from 'drizzle-orm'
-import type { AgentRecord, NewAgent, Page } from '../core/ports.ts'
+import type { JobRecord } from '../../shared/job.ts'
+import type { AgentRecord, JobKey, NewAgent, Page } from '../core/ports.ts'
 import { AGENT_COLUMNS, selectAgents } from './agent-select.ts'
 import { readCursor, writeCursor } from './cursor.ts'
 import { json, NOW, type Db } from './db.ts'
-import { agentOf } from './rows.ts'
+import { selectRecords } from './job-select.ts'
+import { agentOf, recordOf } from './rows.ts'
 
 /**
  * A join token serves any number of machines until it expires. One that names a pool decides the pool: it is what an
@@ -32,9 +34,15 @@ export async function joinAgent(db: Db, agent: NewAgent, tokenHash: string): Pro
   return row ? agentOf(row) : 'bad_token'
 }
 
-export async function agentByKeyHash(db: Db, hash: string): Promise<AgentRecord | null> {
-  const [rows] = await db.read([selectAgents(sql`WHERE key_hash = ${hash}`)])
-  return rows?.[0] ? agentOf(rows[0]) : null
+export async function agentAndJob(
+  db: Db,
+  keyHash: string,
+  job: JobKey | null,
+): Promise<readonly [AgentRecord | null, JobRecord | null]> {
+  const agentRead = selectAgents(sql`WHERE key_hash = ${keyHash}`)
+  const jobRead = job ? [selectRecords(sql`WHERE j.tenant = ${job.tenant} AND j.id = ${job.job}`)] : []
+  const [agents, jobs] = await db.read([agentRead, ...jobRead])
+  return [agents?.[0] ? agentOf(agents[0]) : null, jobs?.[0] ? recordOf(jobs[0]) : null]
 }
 
 export async function readAgent(db: Db, id: string): Promise<AgentRecord | null> {

@@ -14,7 +14,7 @@ import { selectRecords } from './job-select.ts'
 import { agentOf, recordOf } from './rows.ts'
 
 export async function recordBeat(db: Db, beat: Beat): Promise<BeatResult> {
-  const isAgent = sql`WHERE id = ${beat.agent}`
+  const isAgent = sql`WHERE ${isMeant(beat.agent)}`
   const results = await db.write([selectAgents(isAgent), ...writeBeat(beat), selectAgents(isAgent), selectWanted(beat)])
   const [before] = results[0] ?? []
   const [after] = results.at(-2) ?? []
@@ -29,16 +29,21 @@ export async function recordBeat(db: Db, beat: Beat): Promise<BeatResult> {
   }
 }
 
+function isMeant(agent: Beat['agent']): SQL {
+  return 'id' in agent ? sql`id = ${agent.id}` : sql`key_hash = ${agent.keyHash}`
+}
+
 function writeBeat(beat: Beat): SQL[] {
-  const { agent, session } = beat
+  const { session } = beat
+  const isAgent = isMeant(beat.agent)
   // A beat that is not later than the last one of its process is a repeat: it only renews.
   const later = (value: SQL, column: SQL): SQL => sql`CASE WHEN ${beat.beat} > beat THEN ${value} ELSE ${column} END`
   return [
-    sql`UPDATE agents SET session = ${session}, beat = 0 WHERE id = ${agent}
-      AND NOT EXISTS (SELECT 1 FROM agent_sessions WHERE agent = ${agent} AND session = ${session})
+    sql`UPDATE agents SET session = ${session}, beat = 0 WHERE ${isAgent}
+      AND NOT EXISTS (SELECT 1 FROM agent_sessions s WHERE s.agent = agents.id AND s.session = ${session})
       AND NOT ${beganBeforeCurrent(session)}`,
     sql`INSERT INTO agent_sessions (agent, session, first_seen_at)
-      SELECT id, ${session}, ${NOW} FROM agents WHERE id = ${agent} ON CONFLICT DO NOTHING`,
+      SELECT id, ${session}, ${NOW} FROM agents WHERE ${isAgent} ON CONFLICT DO NOTHING`,
     sql`UPDATE agents SET
         lease_until = ${NOW} + ${beat.leaseMs}, lease_ms = ${beat.leaseMs}, last_seen_at = ${NOW},
         held = ${later(heldOf(beat), sql`held`)},
@@ -47,7 +52,7 @@ function writeBeat(beat: Beat): SQL[] {
         capacity = ${later(sql`COALESCE(${jsonOrNull(beat.capacity ?? null)}, capacity)`, sql`capacity`)},
         posture = ${later(sql`COALESCE(${jsonOrNull(beat.posture ?? null)}, posture)`, sql`posture`)},
         beat = MAX(beat, ${beat.beat})
-      WHERE id = ${agent} AND session = ${session}`,
+      WHERE ${isAgent} AND session = ${session}`,
   ]
 }
 
@@ -77,7 +82,7 @@ function heldOf({ held }: Beat): SQL {
 function selectWanted({ agent, held }: Beat): SQL {
   const keys = JSON.stringify(held.map(({ tenant, job }) => ({ tenant, job })))
   return selectRecords(sql`WHERE j.rowid IN (
-      SELECT rowid FROM jobs WHERE agent = ${agent}
+      SELECT rowid FROM jobs WHERE agent = (SELECT id FROM agents WHERE ${isMeant(agent)})
       UNION
       SELECT w.rowid FROM json_each(${keys}) h
         JOIN jobs w ON w.tenant = h.value ->> 'tenant' AND w.id = h.value ->> 'job')

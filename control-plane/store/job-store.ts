@@ -2,7 +2,7 @@
 import { sql } from 'drizzle-orm'
 import type { JobStore } from '../core/ports.ts'
 import type { StreamLedger } from '../core/stream-ledger.ts'
-import { agentByKeyHash, deleteAgent, joinAgent, leaveAgent, listAgents, readAgent, setAgentFlags } from './agents.ts'
+import { agentAndJob, deleteAgent, joinAgent, leaveAgent, listAgents, readAgent, setAgentFlags } from './agents.ts'
 import { recordBeat } from './beats.ts'
 import type { Db } from './db.ts'
 import { commit } from './jobs-commit.ts'
@@ -29,7 +29,7 @@ export function createJobStore(db: Db): JobStore & StreamLedger {
 
     joinAgent: (agent, joinTokenHash) => joinAgent(db, agent, joinTokenHash),
     recordBeat: (beat) => recordBeat(db, beat),
-    agentByKeyHash: (hash) => agentByKeyHash(db, hash),
+    agentAndJob: (keyHash, job) => agentAndJob(db, keyHash, job),
     readAgent: (id) => readAgent(db, id),
     listAgents: (page) => listAgents(db, page),
     jobsOnAgent: (agent) => jobsOnAgent(db, agent),

@@ -1,5 +1,5 @@
-// The files of deploy/ that no test starts as they are: the images' file lists hold all that their program needs, and the
-// worker's configuration names what the code exports and nothing secret. Building the images needs a registry.
+// The files of deploy/: the images' file lists hold all that their program needs (test/edge/compose.test.ts builds and
+// starts them), and the worker's configuration names what the code exports and nothing secret.
 import { spawn } from 'node:child_process'
 import { cp, mkdtemp, readFile, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

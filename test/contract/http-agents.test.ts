@@ -47,6 +47,19 @@ describe('agents', () => {
       expect((await agent.call('/heartbeat', { beat: 1, boot_id: 'b', attempts: [] }, session)).status).toBe(400)
   })
 
+  it('learn nothing about their body without a key: 401 comes first', async () => {
+    const agent = await plane.joinAgent('nosy')
+    const call = async (body: unknown, key: string) =>
+      (await plane.call('POST', '/v1/agents/self/heartbeat', { key, headers: { 'dray-session': 's' }, body })).status
+    const beat = { beat: 1, boot_id: 'boot', attempts: [] }
+    expect((await agent.call('/heartbeat', { beat: 'x' })).status).toBe(400)
+    expect(await call({ beat: 'x' }, 'agent_wrong')).toBe(401)
+    expect([await call(beat, 'agent_wrong'), await call(beat, 'dray_wrong'), await call(beat, '')]).toEqual([
+      401, 401, 401,
+    ])
+    expect(await call({ beat: 'x' }, await plane.tenantKey('nosy'))).toBe(403)
+  })
+
   it('that are older get 409 superseded', async () => {
     const agent = await plane.joinAgent('twice')
     const beat = { beat: 1, boot_id: 'boot', attempts: [] }

@@ -33,9 +33,25 @@ export function fleetContract(current: () => StoreUnderTest): void {
     const again = await join(store, { nkey, key: 'new', session: 's2' })
     if (first === 'bad_token' || again === 'bad_token') throw new Error('refused')
     expect(again).toMatchObject({ id: first.id, session: 's2', leaseExpired: true, capacity: CAPACITY })
-    expect(await store.agentByKeyHash(await sha256Hex('old'))).toBeNull()
-    expect(await store.agentByKeyHash(await sha256Hex('new'))).toEqual(again)
+    expect(await store.agentAndJob(await sha256Hex('old'), null)).toEqual([null, null])
+    expect(await store.agentAndJob(await sha256Hex('new'), null)).toEqual([again, null])
     expect(await beat(store, first.id, 1, [], { session: 's1' })).toEqual({ kind: 'superseded' })
+  })
+
+  it('reads a caller together with its job, and takes a beat by the hash of its key', async () => {
+    const { store } = current()
+    await allowJoining(store)
+    const agent = await join(store, { key: 'mine' })
+    const stranger = await join(store)
+    if (agent === 'bad_token' || stranger === 'bad_token') throw new Error('refused')
+    const { state } = await submit(store)
+    const [caller, job] = await store.agentAndJob(await sha256Hex('mine'), { tenant: state.tenant, job: state.id })
+    expect([caller?.id, job?.state]).toEqual([agent.id, state])
+    expect(await store.agentAndJob(await sha256Hex('mine'), { tenant: 'other', job: state.id })).toEqual([caller, null])
+    const by = async (key: string) => beat(store, { keyHash: await sha256Hex(key) }, 1, [held(state)])
+    expect(await by('mine')).toMatchObject({ kind: 'ok', agent: { id: agent.id, beat: 1 }, jobs: [{ state }] })
+    expect(await store.readAgent(stranger.id)).toMatchObject({ beat: 0, held: [] })
+    expect(await by('unknown')).toEqual({ kind: 'gone' })
   })
 
   it('puts an agent into the pool of its token', async () => {

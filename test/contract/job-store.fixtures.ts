@@ -152,11 +152,20 @@ export async function liveAgent(store: JobStore, leaseMs = LEASE_MS): Promise<st
 
 export function beat(
   store: JobStore,
-  agent: string,
+  agent: string | { readonly keyHash: string },
   number: number,
   holds: readonly HeldAttempt[] = [],
   more: { session?: string; leaseMs?: number; capacity?: Capacity; leaving?: boolean } = {},
 ) {
   const { session = 's1', leaseMs = LEASE_MS, capacity, leaving = false } = more
-  return store.recordBeat({ agent, session, beat: number, bootId: 'b1', held: holds, leaving, leaseMs, capacity })
+  return store.recordBeat({
+    agent: typeof agent === 'string' ? { id: agent } : agent,
+    session,
+    beat: number,
+    bootId: 'b1',
+    held: holds,
+    leaving,
+    leaseMs,
+    capacity,
+  })
 }

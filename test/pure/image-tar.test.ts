@@ -39,6 +39,15 @@ test('tarBytes() writes what tar reads, as long as announced', async () => {
   expect(archive).toHaveLength(announcedBytes)
 })
 
+test('tarBytes() cuts long names where tar puts them together again, and refuses what cannot be cut', async () => {
+  const paths = [99, 100, 150, 220, 250].map((length) => `${'ab/'.repeat(length)}c`.slice(-length).replace(/^\//, 'c'))
+  const archive = await archiveOf(paths.map((path) => ({ path, kind: 'file', content: '' })))
+  expect(execFileSync('tar', ['--list', '--file', '-'], { input: archive }).toString().trim().split('\n')).toEqual(
+    paths,
+  )
+  await expect(archiveOf([{ path: 'b'.repeat(100), kind: 'file', content: '' }])).rejects.toThrow('too long')
+})
+
 test('tarBytes() refuses a file whose size is not the announced one', async () => {
   const stream = async function* () {
     yield Buffer.from('four')

@@ -180,7 +180,7 @@ export const plantedInControlPlane: readonly Planted[] = [
         async heartbeat(call, body) {
           const answer = await core.heartbeat(call, body)
           const isNew = ({ want, job, attempt }: (typeof answer.attempts)[number]): boolean => {
-            const name = `${want} ${job} ${attempt} ${call.agent.id}`
+            const name = `${want} ${job} ${attempt} ${'id' in call.agent ? call.agent.id : call.agent.keyHash}`
             if (want === 'run' || !told.has(name)) {
               told.add(name)
               return true

@@ -59,7 +59,7 @@ type FleetCalls = Pick<
   | 'beginSweep'
   | 'joinAgent'
   | 'recordBeat'
-  | 'agentByKeyHash'
+  | 'agentAndJob'
   | 'readAgent'
   | 'listAgents'
   | 'setAgentFlags'
@@ -74,9 +74,10 @@ function fleetCalls(context: StoreContext): FleetCalls {
     beginSweep: async (options) => fleet.beginSweep(context, options),
     joinAgent: async (agent, hash) => fleet.joinAgent(context, agent, hash),
     recordBeat: async (beat) => fleet.recordBeat(context, beat),
-    async agentByKeyHash(hash) {
-      const row = [...agents.values()].find(({ keyHash }) => keyHash === hash)
-      return row ? agentOf(context, row) : null
+    async agentAndJob(hash, key) {
+      const agent = [...agents.values()].find(({ keyHash }) => keyHash === hash)
+      const job = key && rowOf(context, key)
+      return [agent ? agentOf(context, agent) : null, job ? recordOf(context, job) : null]
     },
     async readAgent(id) {
       const row = agents.get(id)

@@ -41,7 +41,11 @@ export function joinAgent(context: StoreContext, agent: NewAgent, tokenHash: str
 
 export function recordBeat(context: StoreContext, beat: Beat): BeatResult {
   const { tables, now } = context
-  const row = tables.agents.get(beat.agent)
+  const { agent } = beat
+  const row =
+    'id' in agent
+      ? tables.agents.get(agent.id)
+      : [...tables.agents.values()].find((one) => one.keyHash === agent.keyHash)
   if (!row) return { kind: 'gone' }
   const before = agentOf(context, row)
   const isNewest = !row.sessions.has(beat.session) && !beganBefore(beat.session, row.record.session ?? '')
@@ -56,7 +60,7 @@ export function recordBeat(context: StoreContext, beat: Beat): BeatResult {
   const after = agentOf(context, row)
   const holds = new Set(beat.held.map(({ tenant, job }) => jobKey(tenant, job)))
   const isMeant = ({ state }: JobRow): boolean =>
-    state.assignment?.agent === beat.agent || holds.has(jobKey(state.tenant, state.id))
+    state.assignment?.agent === row.record.id || holds.has(jobKey(state.tenant, state.id))
   const jobs = [...tables.jobs.values()].filter(isMeant).toSorted(compareAge)
   return { kind: 'ok', agent: after, jobs: jobs.map((job) => recordOf(context, job)), changed: hasNews(before, after) }
 }
