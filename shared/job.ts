@@ -118,6 +118,8 @@ export interface JobRecord {
   readonly attempts: readonly AttemptRecord[]
   /** Attempts that their agents listed in their last beats, or claimed since: the relay waits for these to be published whole. */
   readonly heldAttempts: readonly number[]
+  /** What is left of the lease of the agent that has the job; null where nobody has it, or an agent that was deleted. */
+  readonly leaseLeftMs: number | null
 }
 
 /** Why a queued job waits (PROTOCOL 3, `queue`). */

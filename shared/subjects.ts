@@ -35,6 +35,24 @@ export function updateSubject(agent: string, key: AttemptKey): string {
   return `upd.${token(agent)}.${token(key.tenant)}.${token(key.job)}.${attemptToken(key.attempt)}`
 }
 
+/** All that agents may have published of one job. For questions only: a reader reads one attempt on its exact subject. */
+export function jobUpdatesSubject(tenant: string, job: string): string {
+  return `upd.*.${token(tenant)}.${token(job)}.*`
+}
+
+/** Whose updates a subject holds, by its own word. */
+export interface StoredAttempt {
+  readonly agent: string
+  readonly attempt: number
+}
+
+/** Null where it is no subject of updates: agents may write junk. */
+export function attemptIn(subject: string): StoredAttempt | null {
+  const [, agent = '', , , attempt = '', ...more] = subject.split('.')
+  if (more.length > 0 || !NAME_PATTERN.test(agent) || !/^[1-9]\d{0,14}$/.test(attempt)) return null
+  return { agent, attempt: Number(attempt) }
+}
+
 /** Core hint "the row changed", empty body. */
 export function hintSubject(tenant: string, job: string): string {
   return `job.${token(tenant)}.${token(job)}`

@@ -14,7 +14,7 @@ import { dialNats, openManager, type Dial, type NatsTls } from './nats-dial.ts'
 import { mintAgentJwt, type BusIdentity } from './nats-identity.ts'
 import { createRevoker } from './revocation.ts'
 import { refuseServer } from './server-version.ts'
-import { firstSeq, lastSeq, readResume } from './stored-ends.ts'
+import { firstSeq, lastSeq, readResume, storedAttempts } from './stored-ends.ts'
 import { createStreamObserver } from './stream-observer.ts'
 import { keepUpdatesStream, type StreamKeeper, type StreamLimits } from './updates-stream.ts'
 
@@ -58,6 +58,7 @@ export function createNatsBus(options: NatsBusOptions): Promise<Bus> {
     onHint: (key, callback) => hints.on(hintSubject(key.tenant, key.job), callback),
     readResume: (agent, key) => ask((jsm) => readResume(jsm, updateSubject(agent, key))),
     firstSeq: (agent, key) => ask((jsm) => firstSeq(jsm, updateSubject(agent, key))),
+    storedAttempts: (key) => ask((jsm) => storedAttempts(jsm, key)),
     lastSeq: (agent, key) => ask((jsm) => lastSeq(jsm, updateSubject(agent, key))),
     readBatches: (agent, key, fromN, signal) => readBatches({ link, onJunk }, updateSubject(agent, key), fromN, signal),
     status: () => prefixed(link.problem() ?? keeper.problem()),

@@ -1,7 +1,9 @@
-// Where the stored updates of one subject begin and end: one direct get each, by whatever connection there is.
+// Where the stored updates of one subject begin and end: one direct get each, by whatever connection there is; and which
+// attempts of a job have any, which costs the server a look at its table of subjects and at no message.
 import type { JetStreamManager } from '@nats-io/jetstream'
 import type { Resume } from '../../shared/agent-protocol.ts'
-import { UPDATES_STREAM } from '../../shared/subjects.ts'
+import { attemptIn, jobUpdatesSubject, UPDATES_STREAM, type StoredAttempt } from '../../shared/subjects.ts'
+import type { JobKey } from '../core/ports.ts'
 import { parseBatch, resumeOf } from './stored-batch.ts'
 
 export async function readResume(jsm: JetStreamManager, subject: string): Promise<Resume> {
@@ -19,6 +21,11 @@ export async function firstSeq(jsm: JetStreamManager, subject: string): Promise<
   // Its true first message has left the stream, and with it everything before it: no message may count as earlier.
   const batch = parseBatch(message.data)
   return batch && batch.n > 1 ? 1 : message.seq
+}
+
+export async function storedAttempts(jsm: JetStreamManager, { tenant, job }: JobKey): Promise<StoredAttempt[]> {
+  const { state } = await jsm.streams.info(UPDATES_STREAM, { subjects_filter: jobUpdatesSubject(tenant, job) })
+  return Object.keys(state.subjects ?? {}).flatMap((subject) => attemptIn(subject) ?? [])
 }
 
 function lastMessage(jsm: JetStreamManager, subject: string): ReturnType<JetStreamManager['direct']['getMessage']> {

@@ -22,21 +22,6 @@ export function isOver(record: JobRecord, attempt: number): boolean {
   return isTerminal(record.state.status) || record.state.assignment?.attempt !== attempt
 }
 
-/** A row in which a later attempt may begin at any moment, unseen by who read it a while ago. */
-export function isLoose(record: JobRecord, attempt: number): boolean {
-  if (isTerminal(record.state.status)) return false
-  return isOver(record, attempt) || record.state.phase === 'reconnecting'
-}
-
-/** Stream sequence at which a later attempt's first message cuts this one off; null while there is none. */
-export async function fenceOf(bus: EndBus, key: JobKey, record: JobRecord, attempt: number): Promise<number | null> {
-  const later = record.attempts.filter((row) => row.attempt > attempt)
-  const firsts = await Promise.all(
-    later.map((row) => askPatiently(() => bus.firstSeq(row.agent, { ...key, attempt: row.attempt }))),
-  )
-  return firsts.reduce((least, first) => (first !== null && (least === null || first < least) ? first : least), null)
-}
-
 export interface ReadSoFar {
   readonly n: number
   /** Where a later attempt begins, once that is known. */

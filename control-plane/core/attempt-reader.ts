@@ -3,14 +3,13 @@
 // Frames of one attempt behind a position, until the attempt is through. It promises each n once, in order, and a gap
 // where one is missing; nothing that a later attempt's first message fences off.
 //
-// The fence and stale rows: a message may be shown only if no later attempt's message precedes it, and whether there is
-// a later attempt is in the row. A hint tells of each change of the row, so a read that a hint caused is waited for; and
-// where a new attempt may begin at any moment the row is read again after the message came. Both waits are bounded: with
-// the database away nobody can begin an attempt.
-import type { AttemptRecord, JobRecord } from '../../shared/job.ts'
+// A message is shown only when no later attempt's message precedes it: where the row does not prove that, attempt-fence.ts
+// is asked after the message came.
+import type { AttemptRecord } from '../../shared/job.ts'
 import { LAST_N, seqOf } from '../../shared/position.ts'
 import type { Bus, Clock, JobKey, StoredBatch } from './ports.ts'
-import { askPatiently, attemptFrom, fenceOf, isLoose, isThrough } from './attempt-end.ts'
+import { askPatiently, isThrough } from './attempt-end.ts'
+import { findFence, hasLater } from './attempt-fence.ts'
 import { pumpBatches } from './batch-pump.ts'
 import { createPartAssembler, type PartAssembler } from './part-assembler.ts'
 import { gapFrame, updateFrame } from './relay-frames.ts'
@@ -21,7 +20,7 @@ import { createWake, type Wake } from './relay-wake.ts'
 export interface ReaderDeps {
   readonly key: JobKey
   readonly rows: RowWatch
-  readonly bus: Pick<Bus, 'readBatches' | 'readResume' | 'firstSeq'>
+  readonly bus: Pick<Bus, 'readBatches' | 'readResume' | 'firstSeq' | 'storedAttempts'>
   readonly clock: Clock
 }
 
@@ -31,7 +30,6 @@ export interface ReadChunk {
   readonly atEdge: boolean
 }
 
-const FRESH_ROW_MS = 250
 /** A later attempt exists and has stored nothing: its first message is looked for this often. */
 const FENCE_LOOK_MS = 100
 
@@ -69,7 +67,7 @@ export async function* readAttempt(
   try {
     let edge: number | null = (await askPatiently(() => bus.readResume(agent, key))).n
     while (!signal.aborted) {
-      const frames = await takeFrames(deps, pump.take(), progress)
+      const frames = await takeFrames(deps, pump.take(), progress, signal)
       if (frames.length > 0) yield { frames, atEdge: false }
       const end = await endOf(deps, progress)
       if (end) return yield* missingFrames(attempt, progress.n, end.updates)
@@ -102,20 +100,18 @@ async function news({ rows, clock }: ReaderDeps, progress: Progress, wake: Wake,
 }
 
 async function takeFrames(
-  { bus, key, rows }: ReaderDeps,
+  deps: ReaderDeps,
   batches: readonly StoredBatch[],
   progress: Progress,
+  signal: AbortSignal,
 ): Promise<SerialFrame[]> {
+  const { rows } = deps
   const { attempt } = progress
-  if (batches.length > 0 && progress.fence === null) {
-    const known = rows.current()
-    await (known && isLoose(known, attempt) ? rows.refresh(FRESH_ROW_MS) : rows.settled(FRESH_ROW_MS))
-  }
-  const record = rows.current()
+  const isOpen = hasLater(rows.current(), attempt) || (batches.length > 0 && !rows.isSure(attempt))
   // Asked after the messages came: while there is none, all of them precede it.
-  if (record && progress.fence === null && hasLater(record, attempt))
-    progress.fence = await fenceOf(bus, key, record, attempt)
-  const last = record?.attempts.find((row) => row.attempt === attempt)?.updates ?? LAST_N - 1
+  if (progress.fence === null && isOpen) progress.fence = await findFence(deps, attempt, signal)
+  if (signal.aborted) return []
+  const last = rows.current()?.attempts.find((row) => row.attempt === attempt)?.updates ?? LAST_N - 1
   const frames: SerialFrame[] = []
   for (const { streamSeq, batch } of batches) {
     progress.fenced ||= progress.fence !== null && streamSeq >= progress.fence
@@ -130,10 +126,6 @@ async function takeFrames(
     }
   }
   return frames
-}
-
-function hasLater(record: JobRecord | null, attempt: number): boolean {
-  return record !== null && attemptFrom(record, attempt + 1) !== undefined
 }
 
 function* missingFrames(attempt: number, n: number, updates: number | null): Generator<ReadChunk> {

@@ -7,7 +7,7 @@ import type { JobEvent } from '../../shared/job-machine.ts'
 import type { Exit, JobRecord, JobState, Status, TransitionRecord } from '../../shared/job.ts'
 import type { JobSpec } from '../../shared/job-spec.ts'
 import type { JobError } from '../../shared/errors.ts'
-import type { AttemptKey } from '../../shared/subjects.ts'
+import type { AttemptKey, StoredAttempt } from '../../shared/subjects.ts'
 
 export interface JobKey {
   readonly tenant: string
@@ -263,6 +263,8 @@ export interface Bus {
   readResume(agent: string, key: AttemptKey): Promise<Resume>
   /** Stream sequence of the first message on the subject, or null: where the attempt before it is cut off. */
   firstSeq(agent: string, key: AttemptKey): Promise<number | null>
+  /** Attempts of a job of which the stream has a message, by whatever agents: some of them may be no agent of that attempt. */
+  storedAttempts(key: JobKey): Promise<readonly StoredAttempt[]>
   /** Stream sequence of the last message on the subject, or 0. */
   lastSeq(agent: string, key: AttemptKey): Promise<number>
   /**
@@ -283,7 +285,7 @@ export interface Bus {
 }
 
 /** What needs no connection that lasts: all of the bus but the relay's part. */
-export type CourierBus = Omit<Bus, 'onHint' | 'readBatches'>
+export type CourierBus = Omit<Bus, 'onHint' | 'readBatches' | 'storedAttempts'>
 
 /** Timers and the wall clock. The wall clock only stamps what people read; decisions use the database's clock. */
 export interface Clock {

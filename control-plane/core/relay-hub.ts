@@ -14,7 +14,7 @@ import type { History, Relay } from './relay.ts'
 
 export interface RelayDeps {
   readonly store: Pick<JobStore, 'readJob'>
-  readonly bus: Pick<Bus, 'onHint' | 'readBatches' | 'readResume' | 'firstSeq'>
+  readonly bus: Pick<Bus, 'onHint' | 'readBatches' | 'readResume' | 'firstSeq' | 'storedAttempts'>
   readonly clock: Clock
   readonly log: Log
 }

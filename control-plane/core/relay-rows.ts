@@ -2,20 +2,19 @@
 //
 // A job's row, kept fresh while the job is watched: read at each hint, after each reconnect of the bus, and every few
 // seconds in case a hint was lost. Reads are never two at a time; hints during a read cause one more. When the database
-// is away the last row stays: nobody can begin another attempt then, so what is known stays true.
-import type { JobRecord } from '../../shared/job.ts'
+// is away the last row stays. Whether it still proves anything is known here, too: it is old some time after the read of
+// it began, by either clock (a machine that was suspended, a clock that was set), and at once when a hint has come since.
+import { isTerminal, type JobRecord } from '../../shared/job.ts'
 import type { Bus, Clock, JobKey, JobStore } from './ports.ts'
-import { sleep } from './relay-wake.ts'
+import { SURE_MS } from './sure-term.ts'
 
 export interface RowWatch {
   /** The last row that was read; null before the first, and where there is no such job. */
   current(): JobRecord | null
   /** A read that begins now. Rejects where it fails: for those who cannot go on without. */
   read(): Promise<JobRecord | null>
-  /** The same, but gives up after `ms` and never rejects. */
-  refresh(ms: number): Promise<void>
-  /** Waits for the read under way, if a hint caused it; at most `ms`, never rejects. Nobody waits for the timer's reads. */
-  settled(ms: number): Promise<void>
+  /** Whether nobody can have begun a later attempt than this one up to now. */
+  isSure(attempt: number): boolean
   /** Calls back after each read. */
   onRead(callback: () => void): () => void
   close(): void
@@ -33,28 +32,25 @@ export function watchRow({ store, bus, clock }: RowWatchDeps, key: JobKey): RowW
   const closing = new AbortController()
   const callbacks = new Set<() => void>()
   let record: JobRecord | null = null
-  let hinted: Promise<void> | null = null
+  let hints = 0
+  let seen = { hints, beganMs: 0, wallMs: 0 }
   const begin = oneAtATime(async () => {
+    const begun = { hints, beganMs: performance.now(), wallMs: clock.nowMs() }
     record = await store.readJob(key)
+    seen = begun
     for (const callback of callbacks) callback()
   })
+  const ageMs = (): number => Math.max(performance.now() - seen.beganMs, Math.abs(clock.nowMs() - seen.wallMs))
   // A failed read is tried again by the timer at the latest.
   const poke = (): Promise<void> => (closing.signal.aborted ? Promise.resolve() : begin().catch(noop))
   const unhint = bus.onHint(key, () => {
-    const read: Promise<void> = poke().then(() => {
-      if (hinted === read) hinted = null
-    })
-    hinted = read
+    hints += 1
+    void poke()
   })
   let cancel = clock.after(READ_EVERY_MS, tick)
   function tick(): void {
     void poke()
     cancel = clock.after(READ_EVERY_MS, tick)
-  }
-  const within = async (ms: number, work: Promise<void>): Promise<void> => {
-    const enough = new AbortController()
-    await Promise.race([work.catch(noop), sleep(clock, ms, AbortSignal.any([enough.signal, closing.signal]))])
-    enough.abort()
   }
   return {
     current: () => record,
@@ -62,8 +58,13 @@ export function watchRow({ store, bus, clock }: RowWatchDeps, key: JobKey): RowW
       await begin()
       return record
     },
-    refresh: (ms) => within(ms, begin()),
-    settled: (ms) => (hinted ? within(ms, hinted) : Promise.resolve()),
+    isSure(attempt) {
+      if (!record || seen.hints !== hints) return false
+      const { state, leaseLeftMs } = record
+      if (isTerminal(state.status)) return true
+      const isHeld = state.assignment?.attempt === attempt && state.phase !== 'reconnecting'
+      return isHeld && ageMs() < Math.min(leaseLeftMs ?? 0, SURE_MS)
+    },
     onRead(callback) {
       callbacks.add(callback)
       return () => void callbacks.delete(callback)

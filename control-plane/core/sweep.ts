@@ -7,6 +7,7 @@ import type { JobRecord } from '../../shared/job.ts'
 import { applyEvent } from './apply-event.ts'
 import type { CoreContext } from './deps.ts'
 import type { JobKey } from './ports.ts'
+import { SURE_MS } from './sure-term.ts'
 
 /** An assignment that was not claimed is sent again after this long … */
 const RESEND_AFTER_MS = 1_000
@@ -64,12 +65,17 @@ async function lapse(core: CoreContext, record: JobRecord): Promise<void> {
   if (applied.kind === 'applied') await settleSilent(core, { ...record, state: applied.state }, 0)
 }
 
-/** A silent attempt: queued again at once where the job allows it, else given up once its container must be gone. */
+/**
+ * A silent attempt: queued again where the job allows it, else given up once its container must be gone. At once where the
+ * lease of its agent ran out: no reader trusts a row for longer than that. Else (its agent does not list it, or was
+ * deleted) an older process or the deleted agent may still speak for it, and readers trust an old row for SURE_MS.
+ */
 async function settleSilent(core: CoreContext, record: JobRecord, silentMs: number): Promise<void> {
   const { state, spec } = record
   if (!state.assignment) return
   const goneAfterMs = spec.lost_after_seconds * 1000 + core.config.leaseMs
-  const mayRetryNow = willRetry(state, 'agent_lost') && !state.retries.exclusive
+  const nobodyIsSure = record.leaseLeftMs === 0 || silentMs >= SURE_MS
+  const mayRetryNow = nobodyIsSure && willRetry(state, 'agent_lost') && !state.retries.exclusive
   if (!mayRetryNow && silentMs < goneAfterMs) return
   await applyEvent(
     core,

@@ -36,9 +36,11 @@ const HELD_ATTEMPTS = sql`(
     AND ${IS_HELD}
 ) AS held_attempts`
 
+const LEASE_LEFT = sql`(SELECT MAX(0, g.lease_until - ${NOW}) FROM agents g WHERE g.id = j.agent) AS lease_left`
+
 /** `more` are further columns. */
 export function selectRecords(rest: SQL, more: SQL = sql.empty()): SQL {
-  return sql`SELECT ${STATE}, j.spec, j.retry_of, j.started_at, j.finished_at, ${ATTEMPTS}, ${HELD_ATTEMPTS} ${more}
+  return sql`SELECT ${STATE}, j.spec, j.retry_of, j.started_at, j.finished_at, ${ATTEMPTS}, ${HELD_ATTEMPTS}, ${LEASE_LEFT} ${more}
     FROM jobs j ${rest}`
 }
 

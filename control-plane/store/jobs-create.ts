@@ -87,5 +87,6 @@ function createdRecord({ state, spec, retryOf }: NewJob, createdAtMs: number) {
     finishedAtMs: null,
     attempts: [],
     heldAttempts: [],
+    leaseLeftMs: null,
   }
 }

@@ -54,7 +54,7 @@ function stateOf(row: StateRow): JobState {
 
 /** Of a row that `selectRecords` made. */
 export function recordOf(row: Row): JobRecord {
-  const job = row as unknown as JobRow & { attempts: string; held_attempts: string }
+  const job = row as unknown as JobRow & { attempts: string; held_attempts: string; lease_left: number | null }
   return {
     state: stateOf(job),
     spec: parse(job.spec) as JobSpec,
@@ -64,6 +64,7 @@ export function recordOf(row: Row): JobRecord {
     finishedAtMs: job.finished_at,
     attempts: (parse(job.attempts) as AttemptRecord[]).toSorted((a, b) => a.attempt - b.attempt),
     heldAttempts: (parse(job.held_attempts) as number[]).toSorted((a, b) => a - b),
+    leaseLeftMs: job.lease_left,
   }
 }
 

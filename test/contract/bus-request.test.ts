@@ -54,8 +54,12 @@ test('what was published has left when close() resolves, over one connection', a
   let hints = 0
   const key = { tenant: 't', job: 'hinted' }
   const end = lasting.onHint(key, () => (hints += 1))
-  // The subscription is with the server after an answer of it.
+  // A subscription is with the server after an answer on its connection: this one's, and the agent's.
   await lasting.readResume('a1', { ...key, attempt: 1 })
+  const publisher = await agent.publisher({ ...key, attempt: 1 })
+  await publisher.push([logUpdate('one')], { stdout: 1, stderr: 0 })
+  await publisher.flush(new AbortController().signal)
+  await publisher.stop()
   const bus = requestBus()
   bus.publishRun('a1', { tenant: 't', job: 'j', attempt: 1, image: null })
   for (let hint = 0; hint < 20; hint++) bus.publishHint(key)

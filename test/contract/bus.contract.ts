@@ -100,6 +100,25 @@ export function busContract(transport: Transport): void {
     await publisher.stop()
   })
 
+  test('storedAttempts() names who stored what of a job, and knows nothing of other jobs', async () => {
+    const first = newKey()
+    const [second, other] = [{ ...first, attempt: 12 }, newKey(3)]
+    expect(await bus.storedAttempts(first)).toEqual([])
+    for (const key of [first, second, other]) {
+      const publisher = await agent.publisher(key)
+      await publishLines(publisher, 1, 2, 1)
+      await publisher.stop()
+    }
+    for (const attempt of ['0', 'x', '12.1']) raw.publish(`upd.a1.t.${first.job}.${attempt}`, 'junk')
+    await raw.flush()
+    const stored = await bus.storedAttempts(first)
+    expect(stored.toSorted((a, b) => a.attempt - b.attempt)).toEqual([
+      { agent: 'a1', attempt: 1 },
+      { agent: 'a1', attempt: 12 },
+    ])
+    expect(await bus.storedAttempts(other)).toEqual([{ agent: 'a1', attempt: 3 }])
+  })
+
   test('readBatches() begins at any n among the messages of others, reading little before it', async () => {
     const [key, noise] = [newKey(), newKey()]
     const [publisher, other] = [await agent.publisher(key), await agent.publisher(noise)]

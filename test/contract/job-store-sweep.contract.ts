@@ -2,7 +2,17 @@
 import { expect, it } from 'vitest'
 import type { JobStore, SweepView } from '../../control-plane/core/ports.ts'
 import { eventually } from '../support/eventually.ts'
-import { assigned, beat, liveAgent, move, runOn, submit, type StoreUnderTest } from './job-store.fixtures.ts'
+import {
+  assigned,
+  beat,
+  LEASE_MS,
+  liveAgent,
+  move,
+  read,
+  runOn,
+  submit,
+  type StoreUnderTest,
+} from './job-store.fixtures.ts'
 
 const TERM_MS = 10_000
 
@@ -42,6 +52,20 @@ export function sweepContract(current: () => StoreUnderTest): void {
     expect((await store.beginSweep({ termMs: TERM_MS, limit: 50 })).lapsed).toEqual([])
     await store.deleteAgent(silent)
     expect(idsOf((await store.beginSweep({ termMs: TERM_MS, limit: 50 })).lapsed)).toEqual([lost.state.id])
+  })
+
+  it('tells with a job what is left of the lease of its agent', async () => {
+    const { store, execute } = current()
+    const agent = await liveAgent(store)
+    expect((await submit(store)).leaseLeftMs).toBeNull()
+    const { state } = await runOn(store, agent)
+    const leftMs = async (): Promise<number | null> => (await read(store, state)).leaseLeftMs
+    expect(await leftMs()).toBeGreaterThan(LEASE_MS - 10_000)
+    expect(await leftMs()).toBeLessThanOrEqual(LEASE_MS)
+    await execute('UPDATE agents SET lease_until = 1')
+    expect(await leftMs()).toBe(0)
+    await store.deleteAgent(agent)
+    expect(await leftMs()).toBeNull()
   })
 
   it('gives an agent that claims after a long silence the time for its first beat', async () => {

@@ -106,6 +106,58 @@ test('what attempt 1 stores after the first message of attempt 2 is never shown,
   await next.stop()
 })
 
+test('what attempt 1 stores after attempt 2 has begun stays unseen where hints are lost and the database is away', async () => {
+  const job = stage.claimedJob()
+  stage.table.lease(job, 0)
+  const [lost, next] = [await stage.publisherOf(job), await stage.publisherOf(job, 2)]
+  const watcher = attach(stage.relay, keyOf(job), 0)
+  await publishLines(lost, 1, 3)
+  await eventually(() => expect(watcher.seqs).toEqual(seqs(1, 3)))
+  const mend = stage.table.cutOff()
+  stage.table.requeue(job)
+  stage.table.claim(job, 'a2')
+  await publishLines(next, 1, 1)
+  await publishLines(lost, 4, 6)
+  mend()
+  await eventually(() => expect(watcher.seqs).toEqual([...seqs(1, 3), ...seqs(1, 1, 2)]))
+  watcher.detach()
+  await lost.stop()
+  await next.stop()
+})
+
+test("a job's updates do not wait for the database at all", async () => {
+  const job = stage.claimedJob()
+  stage.table.lease(job, 0)
+  const publisher = await stage.publisherOf(job)
+  const watcher = attach(stage.relay, keyOf(job), 0)
+  await publishLines(publisher, 1, 1)
+  await eventually(() => expect(watcher.seqs).toEqual(seqs(1, 1)))
+  const mend = stage.table.cutOff()
+  await publishLines(publisher, 2, 9)
+  await eventually(() => expect(watcher.seqs).toEqual(seqs(1, 9)))
+  mend()
+  watcher.detach()
+  await publisher.stop()
+})
+
+test('junk of an agent that has no part in a job takes none of its updates away', async () => {
+  const job = stage.claimedJob()
+  stage.table.lease(job, 0)
+  const [publisher, stranger] = [await stage.publisherOf(job), await stage.publisherOf(job, 2)]
+  const watcher = attach(stage.relay, keyOf(job), 0)
+  await publishLines(stranger, 1, 1)
+  await publishLines(publisher, 1, 3)
+  await eventually(() => expect(watcher.seqs).toEqual(seqs(1, 3)))
+  const mend = stage.table.cutOff()
+  await publishLines(publisher, 4, 6)
+  // Whether it is junk, only the row can tell: what comes meanwhile is late, and not lost.
+  mend()
+  await eventually(() => expect(watcher.seqs).toEqual(seqs(1, 6)))
+  watcher.detach()
+  await publisher.stop()
+  await stranger.stop()
+})
+
 test('an attempt that was lost with its agent ends with what is stored', async () => {
   const job = stage.claimedJob()
   const publisher = await stage.publisherOf(job)

@@ -43,6 +43,7 @@ const ENDED: JobRecord = {
     },
   ],
   heldAttempts: [],
+  leaseLeftMs: null,
 }
 
 const FIRST_AFTER_THE_JUMP = 2 ** 20 + 4
@@ -59,8 +60,7 @@ function batch(n: number): StoredBatch {
 const rows: RowWatch = {
   current: () => ENDED,
   read: async () => ENDED,
-  refresh: async () => undefined,
-  settled: async () => undefined,
+  isSure: () => true,
   onRead: () => () => undefined,
   close: () => undefined,
 }
@@ -74,6 +74,7 @@ const bus = {
     session: 's2',
   }),
   firstSeq: async () => 1,
+  storedAttempts: async () => [],
   async *readBatches(_agent: string, _key: object, _fromN: number, signal: AbortSignal) {
     yield batch(FIRST_AFTER_THE_JUMP)
     await new Promise((resolve) => signal.addEventListener('abort', resolve))

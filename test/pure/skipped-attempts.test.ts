@@ -29,6 +29,7 @@ const job = (attempts: readonly number[], state: Partial<JobState>): JobRecord =
   finishedAtMs: null,
   attempts: attempts.map(row),
   heldAttempts: [],
+  leaseLeftMs: null,
 })
 const ended = { status: 'error', phase: 'finished' } as const
 

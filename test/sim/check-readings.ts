@@ -5,7 +5,7 @@ import { attemptOf, seqOf } from '../../shared/position.ts'
 import { shown } from './check-wire.ts'
 import type { ContainerStory, History, ReadFrame, Reading, StoredUpdate } from './history.ts'
 import { isBurnt } from './faults.ts'
-import { HASTY_S, type FaultKind } from './plan.ts'
+import { HASTY_S } from './plan.ts'
 import type { World } from './world.ts'
 
 export function checkReadings(world: World): void {
@@ -147,20 +147,13 @@ function printedBy(containers: readonly ContainerStory[], job: string, attempt: 
   return ran.reduce((sum, { printed }) => sum + printed, 0)
 }
 
-/** While hints get lost a relay finds out about the next attempt by its own look at the row, every few seconds. */
-const HINT_TAKERS: readonly FaultKind[] = ['core-lossy', 'cut-plane-nats', 'nats-away', 'weather']
-const UNHINTED_MS = 3_500
-
 /** What was read of an attempt was stored before any later attempt had stored its first update. */
-function checkFence({ history, plan }: World, job: string, readings: readonly Reading[]): void {
+function checkFence({ history }: World, job: string, readings: readonly Reading[]): void {
   const stored = history.storedOf(job)
   const firsts = new Map<number, StoredUpdate>()
   for (const update of stored) if (!firsts.has(update.attempt)) firsts.set(update.attempt, update)
   if (firsts.size < 2) return
   const bySeq = Map.groupBy(stored, ({ attempt, n }) => seqOf(attempt, n))
-  const isUnhinted = (fence: StoredUpdate, ms: number): boolean =>
-    ms - fence.ms < UNHINTED_MS &&
-    plan.faults.some(({ kind, atMs, forMs }) => HINT_TAKERS.includes(kind) && atMs <= ms && atMs + forMs >= fence.ms)
   const seen = new Map<number, ReadFrame>()
   for (const { frames } of readings) for (const frame of frames) if (frame.kind === 'update') seen.set(frame.seq, frame)
   for (const { seq, text } of seen.values()) {
@@ -168,7 +161,7 @@ function checkFence({ history, plan }: World, job: string, readings: readonly Re
     const [fence] = later.toSorted((a, b) => a.place - b.place)
     if (!fence) continue
     const instances = (bySeq.get(seq) ?? []).filter((one) => one.text === text)
-    if (!instances.some((one) => one.place < fence.place || isUnhinted(fence, one.ms)))
+    if (!instances.some((one) => one.place < fence.place))
       history.violated('stale_accepted', `${job}: ${shown(seq)} is read, stored after the next attempt began`)
   }
 }

@@ -4,6 +4,7 @@
 import { endOf, lastNIn, parseBatch, resumeOf } from '../../control-plane/bus/stored-batch.ts'
 import type { StoredBatch } from '../../control-plane/core/ports.ts'
 import type { Resume } from '../../shared/agent-protocol.ts'
+import { attemptIn, type StoredAttempt } from '../../shared/subjects.ts'
 import type { History } from './history.ts'
 
 export interface Consumer {
@@ -19,6 +20,7 @@ export interface NatsServer {
   publish(subject: string, body: Uint8Array, expected: number | null): PublishAnswer | null
   lastOf(subject: string): Resume
   firstSeq(subject: string): number | null
+  attemptsOf(tenant: string, job: string): StoredAttempt[]
   lastSeq(subject: string): number
   /** From the message that holds n = `fromN`, or the next one after it. */
   consume(consumer: Consumer, fromN: number): () => void
@@ -74,6 +76,11 @@ export function createNatsServer(history: History, nowMs: () => number): NatsSer
       if (!first) return null
       // As bus/nats-bus.ts has it: its true first message has left the stream.
       return first.batch.n > 1 ? 1 : first.streamSeq
+    },
+    attemptsOf(tenant, job) {
+      const mine = `.${tenant}.${job}.`
+      const names = [...subjects].flatMap(([name, list]) => (list.length > 0 && name.includes(mine) ? [name] : []))
+      return names.flatMap((name) => attemptIn(name) ?? [])
     },
     lastSeq: (subject) => listOf(subject).at(-1)?.streamSeq ?? 0,
     consume(consumer, fromN) {

@@ -97,7 +97,14 @@ export const plantedInControlPlane: readonly Planted[] = [
       onStore((store) => ({
         async createJob(job) {
           inBackground(store.createJob(job))
-          const record = { state: job.state, spec: job.spec, retryOf: job.retryOf, attempts: [], heldAttempts: [] }
+          const record = {
+            state: job.state,
+            spec: job.spec,
+            retryOf: job.retryOf,
+            attempts: [],
+            heldAttempts: [],
+            leaseLeftMs: null,
+          }
           return {
             kind: 'created',
             record: { ...record, createdAtMs: Date.now(), startedAtMs: null, finishedAtMs: null },

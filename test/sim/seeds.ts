@@ -13,4 +13,9 @@ export const SEEDS: readonly KnownSeed[] = [
   { seed: 218_692, showed: 'the late first beat of a dead process superseded the living one' },
   { seed: 637_309, showed: 'the late first beat of a dead process superseded the living one' },
   { seed: 611_079, showed: 'readers were told of a gap where the end was the first word after a long silence' },
+  { seed: 1_553, showed: 'late updates of an old attempt were shown while the row of the relay was old' },
+  { seed: 41_142, showed: 'late updates of an old attempt were shown while the row of the relay was old' },
+  { seed: 206_712, showed: 'late updates of an old attempt were shown while the row of the relay was old' },
+  { seed: 505_403, showed: 'late updates of an old attempt were shown while the row of the relay was old' },
+  { seed: 629_932, showed: 'late updates of an old attempt were shown while the row of the relay was old' },
 ]

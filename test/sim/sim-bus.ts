@@ -56,6 +56,7 @@ export function createSimBus(nats: Nats, proc: Proc): Bus {
     onHint: (key, callback) => listen(core.hints, nameOf(key), link, callback),
     readResume: (agent, key) => ask(() => server.lastOf(updateSubject(agent, key))),
     firstSeq: (agent, key) => ask(() => server.firstSeq(updateSubject(agent, key))),
+    storedAttempts: ({ tenant, job }) => ask(() => server.attemptsOf(tenant, job)),
     lastSeq: (agent, key) => ask(() => server.lastSeq(updateSubject(agent, key))),
     readBatches: (agent, key, fromN, signal) => readBatches(nats, link, updateSubject(agent, key), fromN, signal),
     status: () => (link.isUp ? null : 'NATS: not connected'),

@@ -89,6 +89,8 @@ export function rowOf({ tables }: StoreContext, { tenant, job }: JobKey): JobRow
 }
 
 export function recordOf(context: StoreContext, row: JobRow): JobRecord {
+  const { tables, now } = context
+  const agent = tables.agents.get(row.state.assignment?.agent ?? '')
   const attempts = [...row.attempts.values()].map(({ record }) => record)
   return {
     state: row.state,
@@ -99,6 +101,7 @@ export function recordOf(context: StoreContext, row: JobRow): JobRecord {
     finishedAtMs: row.finishedAtMs,
     attempts: attempts.length > 1 ? attempts.toSorted((a, b) => a.attempt - b.attempt) : attempts,
     heldAttempts: heldAttempts(context, row),
+    leaseLeftMs: agent ? Math.max(0, agent.leaseUntilMs - now()) : null,
   }
 }
 

@@ -2,6 +2,7 @@
 // change at an exact moment. Each change sends the hint that the core would send.
 
 import type { Bus, JobStore } from '../../control-plane/core/ports.ts'
+import { AppError } from '../../shared/errors.ts'
 import { submitBodySchema } from '../../shared/job-spec.ts'
 import { newJobState } from '../../shared/job-machine.ts'
 import type { AttemptRecord, Exit, JobRecord, JobState, Phase, Status } from '../../shared/job.ts'
@@ -17,23 +18,31 @@ export interface JobTable extends Pick<JobStore, 'readJob'> {
   finish(job: string, options: { updates: number; held?: boolean }): void
   /** An end that no agent told. */
   end(job: string, status: 'error' | 'cancelled'): void
+  /** What is left of the lease of the agent that has the job; else it is long enough for any test. */
+  lease(job: string, leftMs: number): void
+  /** Hints get lost and the database does not answer, until the function that this returns is called. It sends no hint. */
+  cutOff(): () => void
 }
 
 const EXITED: Exit = { code: 0, oom_killed: false, reason: 'exited' }
 
 export function jobTable(bus: Pick<Bus, 'publishHint'>): JobTable {
   const rows = new Map<string, JobRecord>()
+  let isCutOff = false
   const put = (job: string, state: Partial<JobState>, record: Partial<JobRecord> = {}): void => {
     const before = rows.get(job) ?? newRecord(job)
     rows.set(job, { ...before, ...record, state: { ...before.state, ...state, rev: before.state.rev + 1 } })
-    bus.publishHint({ tenant: 't', job })
+    if (!isCutOff) bus.publishHint({ tenant: 't', job })
   }
   const row = (job: string): JobRecord => rows.get(job) ?? newRecord(job)
   const heldOf = (job: string, held = false): Partial<JobRecord> => ({
     heldAttempts: held ? [...new Set([...row(job).heldAttempts, row(job).state.attempt])] : [],
   })
   return {
-    readJob: ({ job }) => Promise.resolve(rows.get(job) ?? null),
+    async readJob({ job }) {
+      if (isCutOff) throw new AppError('unavailable', 'The database is away.')
+      return rows.get(job) ?? null
+    },
     queue: (job) => put(job, {}),
     claim(job, agent) {
       const attempt = row(job).state.attempt + 1
@@ -52,6 +61,13 @@ export function jobTable(bus: Pick<Bus, 'publishHint'>): JobTable {
     },
     end: (job, status) =>
       put(job, { status, phase: 'finished', assignment: null }, { finishedAtMs: Date.now(), heldAttempts: [] }),
+    lease: (job, leaseLeftMs) => put(job, {}, { leaseLeftMs }),
+    cutOff() {
+      isCutOff = true
+      return () => {
+        isCutOff = false
+      }
+    },
   }
 }
 
@@ -65,6 +81,7 @@ function newRecord(job: string): JobRecord {
     finishedAtMs: null,
     attempts: [],
     heldAttempts: [],
+    leaseLeftMs: 60_000,
   }
 }
 
