@@ -8,7 +8,8 @@
 // In the cases 2 and 3 what is missing up to N, where N is known, is a gap.
 import type { AttemptRecord, JobRecord } from '../../shared/job.ts'
 import { isTerminal } from '../../shared/job.ts'
-import type { Bus, JobKey } from './ports.ts'
+import type { Bus } from './bus-port.ts'
+import type { JobKey } from './ports.ts'
 import { AppError } from '../../shared/errors.ts'
 
 export type EndBus = Pick<Bus, 'firstSeq' | 'readResume'>

@@ -8,7 +8,8 @@
 import { isTerminal, type JobRecord } from '../../shared/job.ts'
 import { askPatiently, attemptFrom } from './attempt-end.ts'
 import type { StoredAttempt } from '../../shared/subjects.ts'
-import type { Bus, Clock, JobKey } from './ports.ts'
+import type { Bus } from './bus-port.ts'
+import type { Clock, JobKey } from './ports.ts'
 import type { RowWatch } from './relay-rows.ts'
 import { sleep } from './relay-wake.ts'
 

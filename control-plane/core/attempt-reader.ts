@@ -7,7 +7,8 @@
 // is asked after the message came.
 import type { AttemptRecord } from '../../shared/job.ts'
 import { LAST_N, seqOf } from '../../shared/position.ts'
-import type { Bus, Clock, JobKey, StoredBatch } from './ports.ts'
+import type { Bus, StoredBatch } from './bus-port.ts'
+import type { Clock, JobKey } from './ports.ts'
 import { askPatiently, isThrough } from './attempt-end.ts'
 import { findFence, hasLater } from './attempt-fence.ts'
 import { pumpBatches } from './batch-pump.ts'

@@ -2,7 +2,7 @@
 //
 // Reads an attempt's messages in the background, so that its reader can look at the row and at the messages in turn.
 // Bounded: it stops asking for more while HELD_BYTES wait here, and the bus then holds the rest back in NATS.
-import type { Bus, StoredBatch } from './ports.ts'
+import type { Bus, StoredBatch } from './bus-port.ts'
 import { createWake } from './relay-wake.ts'
 import type { AttemptKey } from '../../shared/subjects.ts'
 

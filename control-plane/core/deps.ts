@@ -1,7 +1,8 @@
 // Portable: Web APIs only.
 //
 // What every part of the core is given, and the settings that it obeys. Made once in create-core.ts.
-import type { Clock, CourierBus, JobKey, JobStore, Log } from './ports.ts'
+import type { CourierBus } from './bus-port.ts'
+import type { Clock, JobKey, JobStore, Log } from './ports.ts'
 
 export interface CoreConfig {
   /** How long an agent may be silent before its attempts lapse; it beats each third of it. */

@@ -1,13 +1,13 @@
 // Portable: Web APIs only.
 //
-// The ports of the control plane: the smallest interfaces that the core needs, in its own words, with what each
-// guarantees. Adapters live in store/, bus/ and entry/; every adapter of a port passes the suite in test/contract/.
-import type { Capacity, HeldAttempt, Posture, Resume, RunCommand, UpdateBatch } from '../../shared/agent-protocol.ts'
+// The ports of the control plane but the bus (bus-port.ts): the smallest interfaces that the core needs, in its own words,
+// with what each guarantees. Adapters live in store/, bus/ and entry/; every adapter of a port passes the suite in
+// test/contract/.
+import type { Capacity, HeldAttempt, Posture } from '../../shared/agent-protocol.ts'
 import type { JobEvent } from '../../shared/job-machine.ts'
 import type { Exit, JobRecord, JobState, Status, TransitionRecord } from '../../shared/job.ts'
 import type { JobSpec } from '../../shared/job-spec.ts'
 import type { JobError } from '../../shared/errors.ts'
-import type { AttemptKey, StoredAttempt } from '../../shared/subjects.ts'
 
 export interface JobKey {
   readonly tenant: string
@@ -243,49 +243,6 @@ export interface JobStore {
   ping(): Promise<void>
   close(): Promise<void>
 }
-
-/** One stored message of an attempt's subject, as a reader gets it. */
-export interface StoredBatch {
-  readonly streamSeq: number
-  readonly batch: UpdateBatch
-  /** Size of the message: what holding it costs. */
-  readonly sizeBytes: number
-}
-
-/** NATS, the courier. Methods throw AppError `unavailable` when it cannot be reached within their deadline. */
-export interface Bus {
-  /** Core publishes: at most once, no answer, never throw; lost while disconnected. */
-  publishRun(agent: string, command: RunCommand): void
-  publishHint(key: JobKey): void
-  /** Calls back at each hint, and once after every reconnect of the bus (hints may have been lost). Returns unsubscribe. */
-  onHint(key: JobKey, callback: () => void): () => void
-  /** Where the stored updates of an attempt end; reads the last message of its subject. */
-  readResume(agent: string, key: AttemptKey): Promise<Resume>
-  /** Stream sequence of the first message on the subject, or null: where the attempt before it is cut off. */
-  firstSeq(agent: string, key: AttemptKey): Promise<number | null>
-  /** Attempts of a job of which the stream has a message, by whatever agents: some of them may be no agent of that attempt. */
-  storedAttempts(key: JobKey): Promise<readonly StoredAttempt[]>
-  /** Stream sequence of the last message on the subject, or 0. */
-  lastSeq(agent: string, key: AttemptKey): Promise<number>
-  /**
-   * Messages of one attempt in stream order, from the one that holds n = `fromN` (or the next stored after it), then
-   * live without end. Ends (returns) when `signal` aborts; throws AppError `unavailable` when the upstream is lost and
-   * could not be taken up again: the caller opens it anew from its position.
-   */
-  readBatches(agent: string, key: AttemptKey, fromN: number, signal: AbortSignal): AsyncIterable<StoredBatch>
-  /** Null when connected, else what is wrong, for /readyz. */
-  status(): string | null | Promise<string | null>
-  /** A user JWT for an agent's own nkey, valid for `ttlSeconds`. */
-  mintAgentJwt(agent: string, nkey: string, ttlSeconds: number): Promise<string>
-  /** Ends a deleted agent's access to NATS. Never throws: its key has ended already, and its JWT ends by itself. */
-  revokeAgent(nkey: string): Promise<void>
-  /** What an agent dials. */
-  agentUrls(): readonly string[]
-  close(): Promise<void>
-}
-
-/** What needs no connection that lasts: all of the bus but the relay's part. */
-export type CourierBus = Omit<Bus, 'onHint' | 'readBatches' | 'storedAttempts'>
 
 /** Timers and the wall clock. The wall clock only stamps what people read; decisions use the database's clock. */
 export interface Clock {

@@ -5,7 +5,8 @@
 // is away the last row stays. Whether it still proves anything is known here, too: it is old some time after the read of
 // it began, by either clock (a machine that was suspended, a clock that was set), and at once when a hint has come since.
 import { isTerminal, type JobRecord } from '../../shared/job.ts'
-import type { Bus, Clock, JobKey, JobStore } from './ports.ts'
+import type { Bus } from './bus-port.ts'
+import type { Clock, JobKey, JobStore } from './ports.ts'
 import { SURE_MS } from './sure-term.ts'
 
 export interface RowWatch {

@@ -3,7 +3,7 @@
 // It keeps nothing: what a job said is in NATS and the database, and an object that is gone is made anew.
 //
 // A while after the last client has left it lets go of NATS, so that it can be evicted and costs nothing.
-import type { Bus } from '../core/ports.ts'
+import type { Bus } from '../core/bus-port.ts'
 import { createCore } from '../core/create-core.ts'
 import type { Relay } from '../core/relay.ts'
 import { createRelay } from '../core/relay-hub.ts'

@@ -3,7 +3,7 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createNatsBus } from '../../control-plane/bus/nats-bus.ts'
-import type { Bus } from '../../control-plane/core/ports.ts'
+import type { Bus } from '../../control-plane/core/bus-port.ts'
 import type { PublisherStop } from '../../runner-agent/unit-sender.ts'
 import type { AttemptKey } from '../../shared/subjects.ts'
 import { eventually } from '../support/eventually.ts'

@@ -2,7 +2,7 @@
 // `finish` told. Readers must come to the end all the same.
 import { expect, test } from 'vitest'
 import { readJob } from '../../control-plane/core/job-reader.ts'
-import type { StoredBatch } from '../../control-plane/core/ports.ts'
+import type { StoredBatch } from '../../control-plane/core/bus-port.ts'
 import type { RowWatch } from '../../control-plane/core/relay-rows.ts'
 import { newJobState } from '../../shared/job-machine.ts'
 import { submitBodySchema } from '../../shared/job-spec.ts'

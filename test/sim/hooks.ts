@@ -1,6 +1,7 @@
 // Where a planted bug may sit: around the ports and the parts, never inside of them. Without one everything is as it is.
 import type { Core } from '../../control-plane/core/core.ts'
-import type { Bus, JobStore } from '../../control-plane/core/ports.ts'
+import type { Bus } from '../../control-plane/core/bus-port.ts'
+import type { JobStore } from '../../control-plane/core/ports.ts'
 import type { Relay } from '../../control-plane/core/relay.ts'
 import type { ControlPlane as AgentCalls } from '../../runner-agent/control-plane-client.ts'
 import type { Engine } from '../../runner-agent/engine/engine-client.ts'

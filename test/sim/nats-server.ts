@@ -2,7 +2,7 @@
 // name the last sequence that they expect. It can be wiped, rolled back to an earlier moment, lose its oldest messages or
 // its consumers. Messages are handed to consumers in the order of the stream.
 import { endOf, lastNIn, parseBatch, resumeOf } from '../../control-plane/bus/stored-batch.ts'
-import type { StoredBatch } from '../../control-plane/core/ports.ts'
+import type { StoredBatch } from '../../control-plane/core/bus-port.ts'
 import type { Resume } from '../../shared/agent-protocol.ts'
 import { attemptIn, type StoredAttempt } from '../../shared/subjects.ts'
 import type { History } from './history.ts'

@@ -1,5 +1,5 @@
 // Planted bugs of the relay and of the client.
-import type { Bus, StoredBatch } from '../../control-plane/core/ports.ts'
+import type { Bus, StoredBatch } from '../../control-plane/core/bus-port.ts'
 import { frameBatch } from '../../control-plane/core/relay-frames.ts'
 import type { FrameBatch, Relay } from '../../control-plane/core/relay.ts'
 import { isTerminalUpdate, type Frame } from '../../shared/update.ts'

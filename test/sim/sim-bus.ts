@@ -2,7 +2,8 @@
 // batch-reader.ts promise, at their pace: an answer within three seconds or `unavailable`, a reading that goes on over
 // lost consumers and connections for five.
 import { endOf, lastNIn } from '../../control-plane/bus/stored-batch.ts'
-import type { Bus, JobKey, StoredBatch } from '../../control-plane/core/ports.ts'
+import type { Bus, StoredBatch } from '../../control-plane/core/bus-port.ts'
+import type { JobKey } from '../../control-plane/core/ports.ts'
 import type { RunCommand } from '../../shared/agent-protocol.ts'
 import { AppError } from '../../shared/errors.ts'
 import { pause } from '../../shared/pause.ts'

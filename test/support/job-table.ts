@@ -1,7 +1,8 @@
 // Rows of jobs in memory, behind the part of the store's port that the relay reads, for tests in which the row has to
 // change at an exact moment. Each change sends the hint that the core would send.
 
-import type { Bus, JobStore } from '../../control-plane/core/ports.ts'
+import type { Bus } from '../../control-plane/core/bus-port.ts'
+import type { JobStore } from '../../control-plane/core/ports.ts'
 import { AppError } from '../../shared/errors.ts'
 import { submitBodySchema } from '../../shared/job-spec.ts'
 import { newJobState } from '../../shared/job-machine.ts'

@@ -2,7 +2,8 @@
 
 import { wsconnect } from '@nats-io/nats-core'
 import { createUser } from '@nats-io/nkeys'
-import type { Bus, Log } from '../../control-plane/core/ports.ts'
+import type { Bus } from '../../control-plane/core/bus-port.ts'
+import type { Log } from '../../control-plane/core/ports.ts'
 import { createNatsBus } from '../../control-plane/bus/nats-bus.ts'
 import type { Dial } from '../../control-plane/bus/nats-dial.ts'
 import { createAgentConnection, type AgentConnection } from '../../runner-agent/nats-connection.ts'

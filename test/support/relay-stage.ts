@@ -2,7 +2,8 @@
 
 import { jetstreamManager } from '@nats-io/jetstream'
 import { dialNats } from '../../control-plane/bus/nats-dial.ts'
-import type { Bus, Clock, JobKey } from '../../control-plane/core/ports.ts'
+import type { Bus } from '../../control-plane/core/bus-port.ts'
+import type { Clock, JobKey } from '../../control-plane/core/ports.ts'
 import { createRelay } from '../../control-plane/core/relay-hub.ts'
 import type { Relay } from '../../control-plane/core/relay.ts'
 import type { Publisher, PublisherOptions } from '../../runner-agent/publisher.ts'

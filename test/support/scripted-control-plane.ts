@@ -3,7 +3,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createNatsBus } from '../../control-plane/bus/nats-bus.ts'
-import type { Bus } from '../../control-plane/core/ports.ts'
+import type { Bus } from '../../control-plane/core/bus-port.ts'
 import type { FinishBody, Grant, HeartbeatBody, HeldAttempt, WantedAttempt } from '../../shared/agent-protocol.ts'
 import { newId } from '../../shared/ids.ts'
 import { submitBodySchema, type SubmitBody } from '../../shared/job-spec.ts'
