@@ -2,6 +2,7 @@
 // one, or by an engine that starts again. Pure.
 import type { ContainerEnd, KillReason } from '../shared/outcome.ts'
 import { earlierKill, isKill, type KillReasons } from './earlier-kill.ts'
+import type { Outage } from './engine/exit-watch.ts'
 
 export interface EndFacts {
   readonly code: number
@@ -12,6 +13,8 @@ export interface EndFacts {
   readonly stopSignal: string
   /** One engine process was there from the start to the end. */
   readonly uninterrupted: boolean
+  /** When no engine was there. */
+  readonly outage: Outage | undefined
   /** Our last signal, and when the first was sent; null where none was. */
   readonly signal: string | undefined
   readonly sentAtMs: number | null
@@ -23,6 +26,8 @@ export interface EndFacts {
 
 /** Nobody can say how it ended. */
 export const UNKNOWN_END: ContainerEnd = { code: null, oomKilled: false, killedBy: null }
+/** An outage is noticed a little after it began. */
+const NOTICED_WITHIN_MS = 500
 /** What lost its supervisor comes back so. */
 const ORPHANED = 255
 
@@ -35,5 +40,13 @@ export function containerEnd(facts: EndFacts): ContainerEnd {
   const killedBy = facts.earlier && earlierKill(facts, facts.earlier)
   // An engine that starts again stops what still runs, as it stops everything.
   const byEngine = orphaned || (!facts.uninterrupted && isKill(code, stopSignal))
-  return byEngine && killedBy === null ? UNKNOWN_END : { code, oomKilled, killedBy }
+  if (byEngine && killedBy === null) return UNKNOWN_END
+  // Its last output went into a pipe that nobody held, and is gone: an exit code alone is no result.
+  const unheard = killedBy === null && facts.outage !== undefined && endedIn(facts.outage, facts.finishedAt)
+  return { code, oomKilled, killedBy, ...(unheard ? { unheard } : {}) }
+}
+
+function endedIn({ fromMs, toMs }: Outage, finishedAt: string): boolean {
+  const endedMs = Date.parse(finishedAt)
+  return endedMs > fromMs - NOTICED_WITHIN_MS && endedMs < toMs
 }

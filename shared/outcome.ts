@@ -17,6 +17,8 @@ export interface ContainerEnd {
   /** As the engine says it: also true when a child was killed and the container went on. */
   readonly oomKilled: boolean
   readonly killedBy: KillReason | null
+  /** It ended while no engine was there to take its last output. */
+  readonly unheard?: boolean
   /** The last signal that we sent. */
   readonly signal?: string | undefined
 }
@@ -49,6 +51,8 @@ export function outcomeOf(end: ContainerEnd, story: ContainerStory, limits: EndL
   if (end.killedBy) return killed(end.killedBy, exit(end.killedBy), limits)
   if (end.code === null)
     return { exit: exit('lost'), error: jobError('engine_lost', 'The container is gone: its end is unknown.') }
+  // Where the container had said how it ended, nothing that counts can have come after it.
+  if (end.unheard && story.status === null) return unheard(end.code, exit('lost'))
   if (end.code !== 0) return failed(end, story, limits, exit)
   return ended(story, exit, attempt)
 }
@@ -56,6 +60,11 @@ export function outcomeOf(end: ContainerEnd, story: ContainerStory, limits: EndL
 /** The outcome of an attempt whose container never ran, for a reason that has its own error. */
 export function neverRan(error: JobError, code: number | null): Outcome {
   return { exit: { code, oom_killed: false, reason: code === null ? 'lost' : 'exited' }, error }
+}
+
+function unheard(code: number, exit: Exit): Outcome {
+  const message = `The container ended with exit code ${code} while no Docker engine was there: the end of its output is lost.`
+  return { exit, error: jobError('engine_lost', message) }
 }
 
 type ExitOf = (reason: Exit['reason']) => Exit

@@ -10,11 +10,14 @@ import { openResponse, readBody, type EngineCall } from './raw-http.ts'
 
 const MAX_ANSWER_BYTES = 64 * 1024
 
+/** `answeredAtMs`: when the engine took the question, long before it knew the exit code. */
+export type WaitAnswer = { exitCode: number; answeredAtMs: number }
+
 export const waitForExit = async (options: {
   socketPath: string
   id: string
   signal?: AbortSignal | undefined
-}): Promise<{ exitCode: number }> => {
+}): Promise<WaitAnswer> => {
   const call: EngineCall = {
     socketPath: options.socketPath,
     method: 'POST',
@@ -24,9 +27,11 @@ export const waitForExit = async (options: {
     subject: options.id,
     signal: options.signal,
   }
-  const answer = await readBody(call, await openResponse(call), MAX_ANSWER_BYTES)
+  const response = await openResponse(call)
+  const answeredAtMs = Date.now()
+  const answer = await readBody(call, response, MAX_ANSWER_BYTES)
   const exitCode = exitCodeIn(answer)
-  if (exitCode !== undefined) return { exitCode }
+  if (exitCode !== undefined) return { exitCode, answeredAtMs }
   const { action, subject } = call
   throw new EngineError(
     classifyFailure({ action, subject, errno: 'EPROTO', message: `it answered "${answer.slice(0, 200)}"` }),

@@ -1,10 +1,12 @@
 // The engine dies under a running job and is started again: what it ends then is its own doing, not the job's.
 import { readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { setTimeout } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { startTimeOf, waitForExit } from '../../deploy/engine-process.ts'
 import { startEngine } from '../../deploy/engine.ts'
 import { ensureImages } from '../../deploy/image.ts'
+import type { TerminalUpdate } from '../../shared/update.ts'
 import { follow, shell } from '../support/jobs.ts'
 import { startStack } from '../support/stack.ts'
 
@@ -21,7 +23,14 @@ function endShims(stateDir: string): void {
   }
 }
 
-test('a container that a restarting engine stops is engine_lost, whatever exit code it left', async () => {
+async function killEngine(pid: number): Promise<void> {
+  const startTime = startTimeOf(pid)
+  process.kill(pid, 'SIGKILL')
+  await waitForExit(pid, startTime, 5_000)
+}
+
+/** How a job ends whose engine is killed when it has said "begin", and started again after `awayMs`. */
+async function endAcrossKill(script: string, awayMs: number): Promise<TerminalUpdate> {
   // Short: a Unix socket lies below it.
   const stateDir = await mkdtemp('/tmp/ed-')
   const options = { stateDir, network: 'isolated' as const }
@@ -29,18 +38,27 @@ test('a container that a restarting engine stops is engine_lost, whatever exit c
   const { busybox } = await ensureImages({ socketPath: engine.socketPath, stateDir })
   const stack = await startStack({ agents: 1, engineSocket: engine.socketPath })
   try {
-    const { id } = await stack.client.submit(shell(busybox.image, 'echo begin; sleep 60'))
+    const { id } = await stack.client.submit(shell(busybox.image, script))
     for await (const frame of stack.client.updates(id)) if ('content' in frame && frame['content'] === 'begin') break
-    const startTime = startTimeOf(engine.pid)
-    process.kill(engine.pid, 'SIGKILL')
-    await waitForExit(engine.pid, startTime, 5_000)
+    await killEngine(engine.pid)
+    await setTimeout(awayMs)
     engine = await startEngine(options)
-    const { terminal } = await follow(stack.client, id)
-    expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' } })
+    return (await follow(stack.client, id)).terminal
   } finally {
     await stack.close()
     await engine.stop()
     endShims(stateDir)
     await rm(stateDir, { recursive: true, force: true })
   }
+}
+
+test('a container that a restarting engine stops is engine_lost, whatever exit code it left', async () => {
+  const terminal = await endAcrossKill('echo begin; sleep 60', 0)
+  expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' } })
+}, 90_000)
+
+// What it printed then went into a pipe that nobody held any more: it looked like a whole story with its end cut off.
+test('a container that ended while no engine was there is engine_lost, with its exit code', async () => {
+  const terminal = await endAcrossKill('echo begin; sleep 1; echo end', 3_000)
+  expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' }, exit: { code: 0, reason: 'lost' } })
 }, 90_000)

@@ -30,7 +30,7 @@ async function endOf(stop: PublisherStop) {
   const engine = {
     inspectContainer: async () => ({ Config: { Labels: {} }, Image: 'sha256:1', State: { ...ENDED, ...TIMES } }),
     inspectImage: async () => ({ Id: 'sha256:1', RepoDigests: [] }),
-    waitForExit: async () => ({ exitCode: 0 }),
+    waitForExit: async () => ({ exitCode: 0, answeredAtMs: Date.now() }),
     readLog: async () => undefined,
     removeContainer: async (id: string) => void removed.push(id),
   } as unknown as Engine

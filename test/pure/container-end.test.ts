@@ -37,11 +37,13 @@ describe('the end of a container', () => {
     ...END,
     oomKilled: false,
     uninterrupted: true,
+    outage: undefined,
     signal: undefined,
     sentAtMs: null,
     reason: null,
     earlier: null,
   }
+  const endedMs = Date.parse(END.finishedAt)
   const by = (code: number, killedBy: unknown = null) => ({ code, oomKilled: false, killedBy })
   const sent = { signal: 'SIGTERM', sentAtMs: Date.parse(END.finishedAt) - 50, reason: 'cancelled' } as const
   test.each([
@@ -53,6 +55,16 @@ describe('the end of a container', () => {
     ['without its supervisor', { code: 255, uninterrupted: false }, UNKNOWN_END],
     ['without its supervisor, as we wished', { ...sent, code: 255, uninterrupted: false }, UNKNOWN_END],
     ['by itself while the engine was restarted', { code: 3, uninterrupted: false }, by(3)],
+    [
+      'by itself while no engine was there: its last output is lost',
+      { code: 0, uninterrupted: false, outage: { fromMs: endedMs - 1_000, toMs: endedMs + 1_000 } },
+      { ...by(0), unheard: true },
+    ],
+    [
+      'by itself when the engine was there again',
+      { code: 0, uninterrupted: false, outage: { fromMs: endedMs - 2_000, toMs: endedMs - 1_000 } },
+      by(0),
+    ],
     ['with 255 of its own', { code: 255 }, by(255)],
     ['by the process before', { earlier: { ...NOTHING, timeoutSeconds: 5 } }, by(143, 'timeout')],
     [

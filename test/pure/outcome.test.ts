@@ -24,6 +24,13 @@ describe('outcomeOf() an exit with 0', () => {
     ).toEqual({ $update: seqOf(3, 4) })
   })
 
+  test('while no engine was there: engine_lost, unless the container had said how it ended', () => {
+    const unheard = { exit: { code: 0, reason: 'lost' }, error: { code: 'engine_lost' } }
+    expect(outcome({ unheard: true })).toMatchObject(unheard)
+    const result = { value: { a: [1] }, n: 4 }
+    expect(outcome({ unheard: true }, { status: 'completed', result })).toMatchObject({ result: { a: [1] } })
+  })
+
   test.each(['failed', 'error'])('%s: workflow_failed with the first failure', (status) => {
     expect(outcome({}, { status, failure: 'boom' })).toMatchObject({
       exit: { reason: 'exited' },

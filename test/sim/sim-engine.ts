@@ -195,7 +195,7 @@ function waitForExit(
   id: string,
   find: Find,
   signal: AbortSignal | undefined,
-): Promise<{ exitCode: number }> {
+): ReturnType<Engine['waitForExit']> {
   const action = 'wait for container'
   return callEngine(world, {
     action,
@@ -204,9 +204,10 @@ function waitForExit(
     signal,
     run(answer) {
       const container = find(id, action)
+      const answeredAtMs = Date.now()
       const tell = (): void => {
         container.watchers.delete(onNews)
-        world.loop.at(world.machine.engine, AFTER_EXIT_MS, () => answer({ exitCode: container.exitCode }))
+        world.loop.at(world.machine.engine, AFTER_EXIT_MS, () => answer({ exitCode: container.exitCode, answeredAtMs }))
       }
       const onNews = (news: unknown): void => void (news === 'end' && tell())
       if (container.status === 'running') container.watchers.add(onNews)
