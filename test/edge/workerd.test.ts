@@ -2,7 +2,7 @@
 // a request, the relay is in a Durable Object, the database and NATS are far away, and the process may go at any time.
 import { DatabaseSync } from 'node:sqlite'
 import path from 'node:path'
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest'
 import { dialNats } from '../../control-plane/bus/nats-dial.ts'
 import type { JobView } from '../../shared/job.ts'
 import { eventually } from '../support/eventually.ts'
@@ -21,6 +21,11 @@ describe('workerd', () => {
     stack = await startStack({ agents: 1, runtime: 'workerd' })
   })
   afterAll(() => stack.close())
+  // Also after a test that ran out of time: the next one is not to suffer for it.
+  afterEach(() => {
+    stack.plane.database?.dropOneIn(0)
+    stack.plane.database?.setLatency(0)
+  })
 
   const address = (id: string): string => `${stack.url.replace('http', 'ws')}/v1/jobs/${id}/stream?after=0`
 
