@@ -106,26 +106,6 @@ describe('workerd', () => {
     })
     await system.close()
   })
-
-  it('20 jobs survive 10 kills: each ends once, with every line', async () => {
-    const { client, controlPlane } = stack
-    const body = shell(image, 'for i in $(seq 1 40); do echo $i; sleep 0.2; done', {
-      resources: { memory: '16m', cpus: 0.1 },
-    })
-    const submits = Array.from({ length: 20 }, (_, index) => client.submit(body, { idempotencyKey: `killed-${index}` }))
-    const jobs = await Promise.all(submits)
-    const stories = jobs.map(({ id }) => follow(client, id))
-    for (let kill = 0; kill < 10; kill++) {
-      await controlPlane.stop('SIGKILL')
-      await stack.startControlPlane()
-    }
-    for (const story of stories) {
-      const { updates, terminal, gaps, job } = await story
-      expect([terminal.status, gaps.length, job.attempts.length]).toEqual(['completed', 0, 1])
-      assertContiguous(updates)
-      expect(updates.filter((update) => update['stream'] === 'stdout')).toHaveLength(40)
-    }
-  }, 120_000)
 })
 
 describe('the cron trigger', () => {

@@ -41,9 +41,12 @@ export async function runToEnd(client: Client, body: SubmitBody): Promise<Story>
 }
 
 /** Follows a job from `after` to its end. */
-export async function follow(client: Client, id: string, after = 0): Promise<Story> {
+export async function follow(client: Client, id: string, after = 0, onFrame = noop): Promise<Story> {
   const frames: Frame[] = []
-  for await (const frame of client.updates(id, { after, states: true })) frames.push(frame)
+  for await (const frame of client.updates(id, { after, states: true })) {
+    frames.push(frame)
+    onFrame(frame)
+  }
   const story = frames.filter((frame) => !isStateFrame(frame))
   const terminal = story.at(-1)
   if (!terminal || !isTerminalUpdate(terminal)) throw new Error(`the stream of ${id} ended without its terminal update`)
@@ -56,6 +59,8 @@ export async function follow(client: Client, id: string, after = 0): Promise<Sto
     terminal,
   }
 }
+
+const noop: (frame: Frame) => void = () => undefined
 
 /** Throws unless n counts 1, 2, 3, … within each attempt: no hole, no repetition, in order. */
 export function assertContiguous(updates: readonly Update[]): void {
