@@ -51,7 +51,8 @@ export async function follow(client: Client, id: string, after = 0, onFrame = no
   const terminal = story.at(-1)
   if (!terminal || !isTerminalUpdate(terminal)) throw new Error(`the stream of ${id} ended without its terminal update`)
   return {
-    job: await client.show(id),
+    // It has ended; this asks again where a control plane has just been killed.
+    job: await client.wait(id),
     frames,
     updates: story.filter((frame): frame is Update => !isGap(frame) && !isTerminalUpdate(frame)),
     states: frames.filter(isStateFrame),
