@@ -4,6 +4,7 @@
 // seconds in case a hint was lost. Reads are never two at a time; hints during a read cause one more. When the database
 // is away the last row stays. Whether it still proves anything is known here, too: it is old some time after the read of
 // it began, by either clock (a machine that was suspended, a clock that was set), and at once when a hint has come since.
+import { backoffMs } from '../../shared/backoff.ts'
 import { isTerminal, type JobRecord } from '../../shared/job.ts'
 import type { Bus } from './bus-port.ts'
 import type { Clock, JobKey, JobStore } from './ports.ts'
@@ -28,6 +29,8 @@ export interface RowWatchDeps {
 }
 
 const READ_EVERY_MS = 3_000
+/** After a read that failed: the hint that caused it does not come again, and clients wait. */
+const RETRY = { firstMs: 250, maxMs: READ_EVERY_MS }
 
 export function watchRow({ store, bus, clock }: RowWatchDeps, key: JobKey): RowWatch {
   const closing = new AbortController()
@@ -42,17 +45,11 @@ export function watchRow({ store, bus, clock }: RowWatchDeps, key: JobKey): RowW
     for (const callback of callbacks) callback()
   })
   const ageMs = (): number => Math.max(performance.now() - seen.beganMs, Math.abs(clock.nowMs() - seen.wallMs))
-  // A failed read is tried again by the timer at the latest.
-  const poke = (): Promise<void> => (closing.signal.aborted ? Promise.resolve() : begin().catch(noop))
+  const poke = readAgainAndAgain(begin, clock, closing.signal)
   const unhint = bus.onHint(key, () => {
     hints += 1
-    void poke()
+    poke()
   })
-  let cancel = clock.after(READ_EVERY_MS, tick)
-  function tick(): void {
-    void poke()
-    cancel = clock.after(READ_EVERY_MS, tick)
-  }
   return {
     current: () => record,
     async read() {
@@ -73,10 +70,32 @@ export function watchRow({ store, bus, clock }: RowWatchDeps, key: JobKey): RowW
     close() {
       closing.abort()
       unhint()
-      cancel()
       callbacks.clear()
     },
   }
+}
+
+/** Returns what reads at once. Each read sets the time of the next one, until the signal aborts. */
+function readAgainAndAgain(read: () => Promise<void>, clock: Clock, signal: AbortSignal): () => void {
+  let failures = 0
+  const poke = (): void => {
+    if (signal.aborted) return
+    const failed = (): void => {
+      failures += 1
+      readIn(backoffMs(failures - 1, RETRY, 1))
+    }
+    void read().then(() => {
+      failures = 0
+      readIn(READ_EVERY_MS)
+    }, failed)
+  }
+  const readIn = (ms: number): void => {
+    cancel()
+    if (!signal.aborted) cancel = clock.after(ms, poke)
+  }
+  let cancel = clock.after(READ_EVERY_MS, poke)
+  signal.addEventListener('abort', () => cancel(), { once: true })
+  return poke
 }
 
 /** Each call is answered by a run that begins now, or after the one that is under way. */

@@ -2,9 +2,9 @@
 // slow is cut off, and NATS may come and go.
 
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { seqOf, terminalSeq } from '../../shared/position.ts'
+import { terminalSeq } from '../../shared/position.ts'
 import { eventually } from '../support/eventually.ts'
-import { busIsUp, logUpdate } from '../support/nats-party.ts'
+import { logUpdate } from '../support/nats-party.ts'
 import { keyOf, openRelayStage, publishLines, seqs, type RelayStage } from '../support/relay-stage.ts'
 import { attach } from '../support/relay-watcher.ts'
 
@@ -59,53 +59,6 @@ test('a replay is paced: a slow reader of a long history is not cut off', async 
   await publisher.stop()
 })
 
-test('numbers that are missing in the store are a gap, and so is what never came before N', async () => {
-  const job = stage.claimedJob()
-  const first = await stage.publisherOf(job)
-  await publishLines(first, 1, 3)
-  await first.stop()
-  const resume = await stage.bus.readResume('a1', { tenant: 't', job, attempt: 1 })
-  const jumped = await stage.publisherOf(job, 1, { resume: { ...resume, n: 10 } })
-  const watcher = attach(stage.relay, keyOf(job), 0)
-  await eventually(() => expect(watcher.seqs).toEqual(seqs(1, 3)))
-  await publishLines(jumped, 11, 12)
-  await eventually(() => expect(watcher.seqs.at(-1)).toBe(seqOf(1, 12)))
-  stage.table.finish(job, { updates: 20, held: false })
-  await eventually(() => expect(watcher.closed).toBe(1000))
-  expect(watcher.frames.filter(({ type }) => type === 'gap')).toEqual([
-    { type: 'gap', from: seqOf(1, 4), to: seqOf(1, 10) },
-    { type: 'gap', from: seqOf(1, 13), to: seqOf(1, 20) },
-  ])
-  expect(watcher.seqs).toEqual([...seqs(1, 3), seqOf(1, 10), seqOf(1, 11), seqOf(1, 12), seqOf(1, 20), terminalSeq(1)])
-  await jumped.stop()
-})
-
-test('what attempt 1 stores after the first message of attempt 2 is never shown, live or in a replay', async () => {
-  const job = stage.claimedJob()
-  const [lost, next] = [await stage.publisherOf(job), await stage.publisherOf(job, 2)]
-  const watcher = attach(stage.relay, keyOf(job), 0)
-  await publishLines(lost, 1, 5)
-  await eventually(() => expect(watcher.seqs).toEqual(seqs(1, 5)))
-  stage.table.phase(job, 'running', 'reconnecting', { held: true })
-  stage.table.requeue(job, { held: true })
-  stage.table.claim(job, 'a2')
-  await publishLines(next, 1, 1)
-  await publishLines(lost, 6, 9)
-  await publishLines(next, 2, 4)
-  await publishLines(lost, 10, 12)
-  const wanted = [...seqs(1, 5), ...seqs(1, 4, 2)]
-  await eventually(() => expect(watcher.seqs).toEqual(wanted))
-  stage.table.finish(job, { updates: 4 })
-  await eventually(() => expect(watcher.closed).toBe(1000))
-  const replay = attach(stage.relay, keyOf(job), 0)
-  await eventually(() => expect(replay.closed).toBe(1000))
-  expect(replay.seqs).toEqual([...wanted, terminalSeq(2)])
-  expect(watcher.seqs).toEqual(replay.seqs)
-  expect((await stage.relay.history(keyOf(job), 0, 1000, never)).updates).toHaveLength(10)
-  await lost.stop()
-  await next.stop()
-})
-
 test('what attempt 1 stores after attempt 2 has begun stays unseen where hints are lost and the database is away', async () => {
   const job = stage.claimedJob()
   stage.table.lease(job, 0)
@@ -156,51 +109,4 @@ test('junk of an agent that has no part in a job takes none of its updates away'
   watcher.detach()
   await publisher.stop()
   await stranger.stop()
-})
-
-test('an attempt that was lost with its agent ends with what is stored', async () => {
-  const job = stage.claimedJob()
-  const publisher = await stage.publisherOf(job)
-  await publishLines(publisher, 1, 4)
-  const watcher = attach(stage.relay, keyOf(job), 0)
-  await eventually(() => expect(watcher.seqs).toEqual(seqs(1, 4)))
-  stage.table.end(job, 'error')
-  await eventually(() => expect(watcher.closed).toBe(1000))
-  expect(watcher.seqs).toEqual([...seqs(1, 4), terminalSeq(1)])
-  await publisher.stop()
-})
-
-test('NATS that restarts under a watching client costs it nothing', async () => {
-  const job = stage.claimedJob()
-  const publisher = await stage.publisherOf(job)
-  const watcher = attach(stage.relay, keyOf(job), 0)
-  await publishLines(publisher, 1, 20)
-  await eventually(() => expect(watcher.seqs).toEqual(seqs(1, 20)))
-  await stage.nats.kill()
-  await stage.nats.start()
-  await publishLines(publisher, 21, 40)
-  await busIsUp(stage.bus)
-  await eventually(() => expect(watcher.seqs).toEqual(seqs(1, 40)))
-  expect(watcher.closed).toBeNull()
-  watcher.detach()
-  await publisher.stop()
-})
-
-test('NATS that stays away closes with 1013, and the row alone still answers', { timeout: 30_000 }, async () => {
-  const [job, ended] = [stage.claimedJob(), stage.queuedJob()]
-  stage.table.end(ended, 'cancelled')
-  const watcher = attach(stage.relay, keyOf(job), 0)
-  const publisher = await stage.publisherOf(job)
-  await publishLines(publisher, 1, 1)
-  await eventually(() => expect(watcher.seqs).toEqual(seqs(1, 1)))
-  await stage.nats.kill()
-  const answered = attach(stage.relay, keyOf(ended), 0)
-  await eventually(() => expect(answered.closed).toBe(1000))
-  await eventually(() => expect(watcher.closed).toBe(1013), { deadlineMs: 10_000 })
-  await stage.nats.start()
-  await busIsUp(stage.bus)
-  const again = attach(stage.relay, keyOf(job), 0)
-  await eventually(() => expect(again.seqs).toEqual(seqs(1, 1)))
-  again.detach()
-  await publisher.stop()
 })

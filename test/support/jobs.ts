@@ -41,14 +41,18 @@ export async function runToEnd(client: Client, body: SubmitBody): Promise<Story>
 }
 
 /** Follows a job from `after` to its end. */
-export async function follow(client: Client, id: string, after = 0): Promise<Story> {
+export async function follow(client: Client, id: string, after = 0, onFrame = noop): Promise<Story> {
   const frames: Frame[] = []
-  for await (const frame of client.updates(id, { after, states: true })) frames.push(frame)
+  for await (const frame of client.updates(id, { after, states: true })) {
+    frames.push(frame)
+    onFrame(frame)
+  }
   const story = frames.filter((frame) => !isStateFrame(frame))
   const terminal = story.at(-1)
   if (!terminal || !isTerminalUpdate(terminal)) throw new Error(`the stream of ${id} ended without its terminal update`)
   return {
-    job: await client.show(id),
+    // It has ended; this asks again where a control plane has just been killed.
+    job: await client.wait(id),
     frames,
     updates: story.filter((frame): frame is Update => !isGap(frame) && !isTerminalUpdate(frame)),
     states: frames.filter(isStateFrame),
@@ -56,6 +60,8 @@ export async function follow(client: Client, id: string, after = 0): Promise<Sto
     terminal,
   }
 }
+
+const noop: (frame: Frame) => void = () => undefined
 
 /** Throws unless n counts 1, 2, 3, … within each attempt: no hole, no repetition, in order. */
 export function assertContiguous(updates: readonly Update[]): void {

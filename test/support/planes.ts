@@ -11,6 +11,7 @@ import { freePort } from './free-port.ts'
 import { startLibsqlServer, type LibsqlServer } from './libsql-server.ts'
 import { manageProcess, type ManagedProcess } from './managed-process.ts'
 import type { TestNats } from './nats-server.ts'
+import { workerdConfig } from './workerd-config.ts'
 
 export const RUNTIMES = ['node', 'deno', 'workerd'] as const
 export type Runtime = (typeof RUNTIMES)[number]
@@ -21,6 +22,8 @@ export interface PlaneOptions {
   readonly token: string
   readonly nats: TestNats
   readonly env: Readonly<Record<string, string>>
+  /** On workerd: nothing lasts from one request to the next (workerd-config.ts). */
+  readonly isolatePerRequest?: boolean | undefined
 }
 
 export interface Plane {
@@ -95,7 +98,8 @@ async function prepareWorkerd(options: PlaneOptions): Promise<Plane> {
     ...options.env,
   }
   const file = join(dir, 'workerd.capnp')
-  await writeFile(file, workerdConfig({ port, cronPort, bindings }), { mode: 0o600 })
+  const { isolatePerRequest = false } = options
+  await writeFile(file, workerdConfig({ port, cronPort, bindings, isolatePerRequest }), { mode: 0o600 })
   const process = manageProcess({
     name: 'control plane on workerd',
     command: workerdProgram(),
@@ -119,48 +123,4 @@ function workerdProgram(): string {
   const wrangler = createRequire(require.resolve('wrangler/package.json'))
   const workerd = createRequire(wrangler.resolve('workerd/package.json'))
   return workerd.resolve(`${name}/bin/workerd`)
-}
-
-interface WorkerdConfig {
-  readonly port: number
-  readonly cronPort: number
-  readonly bindings: Readonly<Record<string, string>>
-}
-
-/** As wrangler.toml says, beside it a little worker that fires the cron trigger. */
-function workerdConfig({ port, cronPort, bindings }: WorkerdConfig): string {
-  const texts = Object.entries(bindings).map(([name, value]) => `(name = ${quoted(name)}, text = ${quoted(value)})`)
-  const firing = `export default { async fetch(_, env) { await env.DRAY.scheduled({ cron: '* * * * *' }); return new Response() } }`
-  return `using Workerd = import "/workerd/workerd.capnp";
-const config :Workerd.Config = (
-  services = [
-    (name = "dray", worker = .dray),
-    (name = "cron", worker = .cron),
-    (name = "internet", network = (allow = ["public", "private"])),
-  ],
-  sockets = [
-    (name = "http", address = "127.0.0.1:${port}", http = (), service = "dray"),
-    (name = "cron", address = "127.0.0.1:${cronPort}", http = (), service = "cron"),
-  ],
-);
-const dray :Workerd.Worker = (
-  modules = [(name = "worker", esModule = embed "workerd.js")],
-  compatibilityDate = "2026-10-01",
-  compatibilityFlags = ["nodejs_compat"],
-  bindings = [(name = "RELAY", durableObjectNamespace = "JobRelay"), ${texts.join(', ')}],
-  durableObjectNamespaces = [(className = "JobRelay", uniqueKey = "dray-relay")],
-  durableObjectStorage = (inMemory = void),
-  globalOutbound = "internet",
-);
-const cron :Workerd.Worker = (
-  modules = [(name = "cron", esModule = ${quoted(firing)})],
-  compatibilityDate = "2026-10-01",
-  compatibilityFlags = ["service_binding_extra_handlers"],
-  bindings = [(name = "DRAY", service = "dray")],
-);
-`
-}
-
-function quoted(text: string): string {
-  return JSON.stringify(text)
 }

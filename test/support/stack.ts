@@ -18,6 +18,7 @@ export interface StackOptions {
   /** Of the control plane; Node unless told. */
   readonly runtime?: Runtime
   readonly controlPlaneEnv?: Readonly<Record<string, string>>
+  readonly isolatePerRequest?: boolean
   readonly agentEnv?: Readonly<Record<string, string>>
   readonly engineSocket?: string
 }
@@ -55,7 +56,14 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const token = `dray_${Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64url')}`
   const client = createClient({ url, token })
   const planeOn = (at: number): Promise<Plane> =>
-    preparePlane(options.runtime ?? 'node', { dir, port: at, token, nats, env: options.controlPlaneEnv ?? {} })
+    preparePlane(options.runtime ?? 'node', {
+      dir,
+      port: at,
+      token,
+      nats,
+      env: options.controlPlaneEnv ?? {},
+      isolatePerRequest: options.isolatePerRequest,
+    })
   const plane = await planeOn(port)
   const controlPlane = plane.process
   const others: Plane[] = []
