@@ -24,6 +24,8 @@ export interface PlaneOptions {
   readonly env: Readonly<Record<string, string>>
   /** On workerd: nothing lasts from one request to the next (workerd-config.ts). */
   readonly isolatePerRequest?: boolean | undefined
+  /** On workerd: a certificate (PEM) to trust. */
+  readonly trusted?: string | undefined
 }
 
 export interface Plane {
@@ -98,8 +100,9 @@ async function prepareWorkerd(options: PlaneOptions): Promise<Plane> {
     ...options.env,
   }
   const file = join(dir, 'workerd.capnp')
-  const { isolatePerRequest = false } = options
-  await writeFile(file, workerdConfig({ port, cronPort, bindings, isolatePerRequest }), { mode: 0o600 })
+  const { isolatePerRequest = false, trusted } = options
+  const config = workerdConfig({ port, cronPort, bindings, isolatePerRequest, trusted })
+  await writeFile(file, config, { mode: 0o600 })
   const process = manageProcess({
     name: 'control plane on workerd',
     command: workerdProgram(),

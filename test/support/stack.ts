@@ -9,6 +9,7 @@ import { eventually } from './eventually.ts'
 import { freePort } from './free-port.ts'
 import { manageProcess, type ManagedProcess } from './managed-process.ts'
 import { startNats, type TestNats } from './nats-server.ts'
+import type { SelfSigned } from './self-signed.ts'
 import { preparePlane, type Plane, type Runtime } from './planes.ts'
 
 const ROOT = path.join(import.meta.dirname, '..', '..')
@@ -19,6 +20,8 @@ export interface StackOptions {
   readonly runtime?: Runtime
   readonly controlPlaneEnv?: Readonly<Record<string, string>>
   readonly isolatePerRequest?: boolean
+  /** NATS speaks TLS with this certificate, and everybody trusts it. */
+  readonly natsTls?: SelfSigned
   readonly agentEnv?: Readonly<Record<string, string>>
   readonly engineSocket?: string
 }
@@ -50,7 +53,8 @@ export interface Stack {
 
 export async function startStack(options: StackOptions): Promise<Stack> {
   const dir = await mkdtemp(path.join(tmpdir(), 'dray-e2e-'))
-  const nats = await startNats()
+  const { natsTls } = options
+  const nats = await startNats({ tls: natsTls })
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const token = `dray_${Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64url')}`
@@ -63,6 +67,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       nats,
       env: options.controlPlaneEnv ?? {},
       isolatePerRequest: options.isolatePerRequest,
+      trusted: natsTls?.pem,
     })
   const plane = await planeOn(port)
   const controlPlane = plane.process
@@ -110,6 +115,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           DRAY_JOIN_TOKEN: (await client.createJoinToken({})).token,
           DRAY_INTERNET_NETWORK: 'none',
           DRAY_DRAIN_SECONDS: '10',
+          ...(natsTls ? { NODE_EXTRA_CA_CERTS: natsTls.certFile } : {}),
           ...options.agentEnv,
           ...agent.env,
         },

@@ -10,6 +10,8 @@ export interface WorkerdSettings {
   readonly cronPort: number
   readonly bindings: Readonly<Record<string, string>>
   readonly isolatePerRequest: boolean
+  /** A certificate to trust beside those that everybody trusts, as PEM. */
+  readonly trusted: string | undefined
 }
 
 const FLAGS = `
@@ -35,7 +37,8 @@ const LOADING = `export default {
 }`
 
 /** `workerd.js` lies beside the file that this is written to. */
-export function workerdConfig({ port, cronPort, bindings, isolatePerRequest }: WorkerdSettings): string {
+export function workerdConfig({ port, cronPort, bindings, isolatePerRequest, trusted }: WorkerdSettings): string {
+  const tls = trusted === undefined ? '' : `, tlsOptions = (trustedCertificates = [${quoted(trusted)}])`
   const texts = Object.entries(bindings).map(([name, value]) => `(name = ${quoted(name)}, text = ${quoted(value)})`)
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
@@ -43,7 +46,7 @@ const config :Workerd.Config = (
     (name = "dray", worker = .dray),
     (name = "loading", worker = .loading),
     (name = "cron", worker = .cron),
-    (name = "internet", network = (allow = ["public", "private"])),
+    (name = "internet", network = (allow = ["public", "private"]${tls})),
   ],
   sockets = [
     (name = "http", address = "127.0.0.1:${port}", http = (), service = "${isolatePerRequest ? 'loading' : 'dray'}"),
