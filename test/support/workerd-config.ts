@@ -2,8 +2,9 @@
 // trigger.
 //
 // With `isolatePerRequest` each request of a client or an agent is served by an isolate that was loaded for it and is used
-// for no other: all that a module keeps is new. It is loaded by a worker in front (workerd's own loader of workers); those
-// who follow a job are handed on to the bundle as it stands, because a Durable Object is not of one request.
+// for no other: all that a module keeps is new. A worker in front loads it by workerd's own loader of workers (`load`: what
+// `get` loads under a name is never let go of, and workerd dies of the 330th). Those who follow a job are handed on to the
+// bundle as it stands, because a Durable Object is not of one request.
 
 export interface WorkerdSettings {
   readonly port: number
@@ -25,13 +26,13 @@ const FIRING = `export default {
 const LOADING = `export default {
   async fetch(request, env) {
     if (/^\\/v1\\/jobs\\/[^/]+\\/(stream|updates)$/.test(new URL(request.url).pathname)) return env.DRAY.fetch(request)
-    const worker = env.LOADER.get(crypto.randomUUID(), () => ({
+    const worker = env.LOADER.load({
       compatibilityDate: '2026-10-01',
       compatibilityFlags: ['nodejs_compat'],
       mainModule: 'worker.js',
       modules: { 'worker.js': env.CODE },
       env: JSON.parse(env.SETTINGS),
-    }))
+    })
     return worker.getEntrypoint().fetch(request)
   }
 }`
