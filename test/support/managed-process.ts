@@ -1,6 +1,7 @@
 // A child process of a test: started and stopped by the test, killed at will, its output kept for the failure message.
 // Only processes that were started here are ever ended, by their id.
 import { spawn, type ChildProcess } from 'node:child_process'
+import { runMark } from './leftovers.ts'
 
 const KEPT_OUTPUT_CHARACTERS = 64 * 1024
 
@@ -24,6 +25,11 @@ export interface ManagedProcess {
   output(): string
 }
 
+/** So that a process that outlives a test that ran out of time is found and ended (leftovers.ts). */
+function runMarkOf({ [runMark]: mark }: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return mark === undefined ? {} : { [runMark]: mark }
+}
+
 export function manageProcess(options: ProcessOptions): ManagedProcess {
   let child: ChildProcess | null = null
   let end: Promise<number | null> = Promise.resolve(null)
@@ -38,7 +44,7 @@ export function manageProcess(options: ProcessOptions): ManagedProcess {
     start() {
       // The open stdin is the leash: children of ours end when it closes, should this process die hard.
       const started = spawn(options.command, [...options.args], {
-        env: { ...options.env },
+        env: { ...runMarkOf(process.env), ...options.env },
         stdio: ['pipe', 'pipe', 'pipe'],
       })
       child = started
