@@ -1,6 +1,6 @@
 // The claim: what makes an attempt ours. It waits until the control plane has taken this process for the agent's newest,
 // and is asked again until there is an answer. Asked with `adopt`, it also says where the stored updates end.
-import type { Grant, Resume } from '../shared/agent-protocol.ts'
+import type { ClaimBody, Grant, Resume } from '../shared/agent-protocol.ts'
 import type { AttemptKey } from '../shared/subjects.ts'
 import { sentenceOf } from './agent-log.ts'
 import { untilAnswered } from './control-plane-client.ts'
@@ -13,14 +13,19 @@ import { aborted } from './job-stopper.ts'
 const UNCLAIMED_GRACE_SECONDS = 10
 
 export async function claim(deps: JobDeps, key: AttemptKey, control: JobControl, adopt: boolean): Promise<Grant> {
-  const grant = await claimOnce(deps, key, adopt, control.letGo)
+  const grant = await claimOnce(deps, key, { adopt, publishing: false }, control.letGo)
   if (grant) return grant
   throw new JobDropped('The claim was refused: the attempt does not count.')
 }
 
-async function claimOnce(deps: JobDeps, key: AttemptKey, adopt: boolean, signal: AbortSignal): Promise<Grant | null> {
+async function claimOnce(
+  deps: JobDeps,
+  key: AttemptKey,
+  how: Pick<ClaimBody, 'adopt' | 'publishing'>,
+  signal: AbortSignal,
+): Promise<Grant | null> {
   const answer = await untilAnswered(
-    () => deps.controlPlane.claim(key, { attempt: key.attempt, beat: deps.beat(), adopt }, signal),
+    () => deps.controlPlane.claim(key, { attempt: key.attempt, beat: deps.beat(), ...how }, signal),
     signal,
   )
   if (answer.kind === 'ok') return answer.value
@@ -40,7 +45,7 @@ export async function readResume(
   signal: AbortSignal,
 ): Promise<Resume | 'fenced'> {
   try {
-    return (await claimOnce(deps, key, true, signal))?.resume ?? 'fenced'
+    return (await claimOnce(deps, key, { adopt: true, publishing: true }, signal))?.resume ?? 'fenced'
   } catch (error) {
     if (error instanceof JobDetached) control.detach()
     throw error

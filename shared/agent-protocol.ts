@@ -105,7 +105,13 @@ export interface HeartbeatAnswer {
   readonly attempts: readonly WantedAttempt[]
 }
 
-export const claimBodySchema = z.object({ attempt, beat: count, adopt: z.boolean().default(false) })
+export const claimBodySchema = z.object({
+  attempt,
+  beat: count,
+  adopt: z.boolean().default(false),
+  /** Asked in the middle of publishing, by who remembers what it has stored; not said by agents of the first version. */
+  publishing: z.boolean().optional(),
+})
 export type ClaimBody = z.infer<typeof claimBodySchema>
 
 /** Where an attempt's stored updates end. `subject_seq` 0 and session null: nothing is stored yet. */

@@ -67,10 +67,11 @@ export async function claim(core: CoreContext, call: AgentCall, key: JobKey, bod
   const isFirst = applied.kind === 'applied' && applied.before.state.phase === 'assigned'
   if (isFirst) return grantOf(core, record, state, NOTHING_STORED)
   const stored = await core.bus.readResume(agent.id, { ...key, attempt: body.attempt })
-  // The process that published is asking: it remembers better than its last beat tells.
-  const isSameProcess =
-    stored.session === session || record.attempts.some((row) => row.attempt === body.attempt && row.session === session)
-  return grantOf(core, record, state, isSameProcess ? stored : behindTold(stored, call, key, body.attempt))
+  // The process that published is asking: it remembers better than its last beat tells. The row is a bad witness of that:
+  // it names a new process from its first claim on, also where no answer to that one came through.
+  const isNamed = record.attempts.some((row) => row.attempt === body.attempt && row.session === session)
+  const remembers = stored.session === session || (body.publishing ?? isNamed)
+  return grantOf(core, record, state, remembers ? stored : behindTold(stored, call, key, body.attempt))
 }
 
 /** Room for what the dead process published after its last beat. */

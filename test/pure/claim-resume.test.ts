@@ -23,7 +23,12 @@ const live: JobState = {
 const ended: JobState = { ...live, status: 'completed', phase: 'finished', assignment: null }
 
 /** The n that `session` is told; attempt 1 was claimed by s1. */
-async function toldTo(session: string, state: JobState, stored: { readonly session: string | null } = STORED) {
+async function toldTo(
+  session: string,
+  state: JobState,
+  stored: { readonly session: string | null } = STORED,
+  publishing?: boolean,
+) {
   const row = { attempt: 1, agent: 'a1', session: 's1', updates: state === ended ? 25 : null }
   const core = {
     store: { readJob: async () => ({ state, spec, attempts: [row] }), commit: async () => true },
@@ -33,7 +38,7 @@ async function toldTo(session: string, state: JobState, stored: { readonly sessi
     pokeScheduler: () => undefined,
   } as unknown as CoreContext
   const call = { agent: { id: 'a1', session, held: [HELD] }, session } as unknown as AgentCall
-  return (await claim(core, call, KEY, { attempt: 1, beat: 9, adopt: true })).resume.n
+  return (await claim(core, call, KEY, { attempt: 1, beat: 9, adopt: true, publishing })).resume.n
 }
 
 test('a process whose updates the store lost is told what is there, also once its job has ended or was taken for lost', async () => {
@@ -48,4 +53,12 @@ test('a process that went on publishing after a restart is told what is there', 
 test('a new process goes on behind all that the old one told', async () => {
   expect(await toldTo('s2', ended)).toBe(21 + 2 ** 20)
   expect(await toldTo('s2', live)).toBe(21 + 2 ** 20)
+})
+
+test('a new process whose first claim was not answered, NATS being away, is not taken for the one that published', async () => {
+  const wiped = { session: null, n: 0, subject_seq: 0 }
+  // The row names it: its first claim changed that.
+  expect(await toldTo('s1', live, wiped, false)).toBe(21 + 2 ** 20)
+  expect(await toldTo('s1', ended, wiped, false)).toBe(21 + 2 ** 20)
+  expect(await toldTo('s1', live, wiped, true)).toBe(0)
 })

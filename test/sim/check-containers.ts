@@ -1,5 +1,6 @@
 // Containers, by the word of the machines: each attempt is started at most once; a GPU serves one container at a time; a
-// later attempt starts only when its first update is stored; and none outlives its job for longer than promised.
+// later attempt starts only when its first update is stored; and none outlives its job, nor the last answer to a beat of its
+// agent, for longer than promised.
 import type { ContainerStory, History, JobStory } from './history.ts'
 import type { World } from './world.ts'
 
@@ -11,8 +12,9 @@ export function checkContainers(world: World, healedMs: number): void {
   const lostAfterMs = new Map(plan.jobs.map(({ id, spec }) => [id, spec.lost_after_seconds * 1000]))
   for (const container of started) {
     checkFenced(history, container)
-    const allowedMs = (lostAfterMs.get(container.job) ?? 0) + TERM_MS + (container.ignoresTerm ? GRACE_MS : 0)
+    const allowedMs = (lostAfterMs.get(container.job) ?? 0) + STOP_MS + (container.ignoresTerm ? GRACE_MS : 0)
     checkLife(history, container, allowedMs, healedMs)
+    checkRenewed(history, container, allowedMs)
   }
 }
 
@@ -59,8 +61,8 @@ function checkFenced(history: History, container: ContainerStory): void {
   if (!isFenced) history.violated('stale_accepted', `${nameOf(container)} started before its first update was stored`)
 }
 
-/** A term, and what a busy machine takes for a stop. */
-const TERM_MS = 6_000 + 2_000
+/** What a busy machine takes for a stop. Its agent was last heard before its job was over, and counts from then. */
+const STOP_MS = 2_000
 const GRACE_MS = 10_000
 const LOOK_AGAIN_MS = 35_000
 /** Nobody is there, or can act, to stop a container then. */
@@ -79,6 +81,27 @@ function checkLife(history: History, container: ContainerStory, allowedMs: numbe
   // Of two copies the newer one finds what the older one started when it looks again.
   if (ended > actableMs + allowedMs + (hasTwin(history, container) ? LOOK_AGAIN_MS : 0))
     history.violated('orphans', `${nameOf(container)} lived ${Math.round(ended - overMs)} ms longer than its job`)
+}
+
+/** Cut off or not: without an answered beat that lists it, a container is stopped. */
+function checkRenewed(history: History, container: ContainerStory, allowedMs: number): void {
+  const { agent, job, attempt, startedMs } = container
+  const mine = history.told.filter((one) => one.agent === agent && one.job === job && one.attempt === attempt)
+  const fromStartMs = startedMs ?? 0
+  const renewedMs = [fromStartMs, ...mine.map(({ ms }) => ms).filter((ms) => ms > fromStartMs)]
+  for (const [index, fromMs] of renewedMs.entries()) {
+    const untilMs = Math.min(endOf(container), renewedMs[index + 1] ?? history.nowMs())
+    if (untilMs <= fromMs + allowedMs || hasTwin(history, container)) continue
+    const isHelpless = history.troubles.some(
+      (one) =>
+        one.agent === agent &&
+        HELPLESS.test(one.what) &&
+        one.fromMs <= untilMs &&
+        (one.toMs ?? Number.POSITIVE_INFINITY) >= fromMs,
+    )
+    if (!isHelpless)
+      history.violated('orphans', `${nameOf(container)} ran on, not renewed from ${fromMs} to ${untilMs} ms`)
+  }
 }
 
 function overAt(story: JobStory | undefined, { attempt }: ContainerStory): number | null {

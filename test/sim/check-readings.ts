@@ -1,7 +1,7 @@
 // What clients read: behind each cursor each update once, in order, to the terminal update; all clients the same; holes said
 // as gaps, and gaps only where a store or a machine was destroyed; of each container's lines none missing and none twice;
 // nothing of an attempt after the next one had begun to speak.
-import { attemptOf, seqOf } from '../../shared/position.ts'
+import { attemptOf, nOf, seqOf } from '../../shared/position.ts'
 import { shown } from './check-wire.ts'
 import type { ContainerStory, History, ReadFrame, Reading, StoredUpdate } from './history.ts'
 import { isBurnt } from './faults.ts'
@@ -21,7 +21,7 @@ export function checkReadings(world: World): void {
       if (reading.error !== null) history.violated('lost', `${job}: ${reading.client} failed: ${reading.error}`)
       if (!mayMiss) checkLines(history, reading)
     }
-    checkAgreement(history, job, readings, forgot)
+    checkAgreement(history, job, readings)
     checkFence(world, job, readings)
   }
 }
@@ -82,18 +82,15 @@ function hadTwin(troubles: History['troubles'], agent: string): boolean {
   return troubles.some((one) => one.agent === agent && one.what === 'agent-twin')
 }
 
-/**
- * Two clients never see two things at one place, nor two ends. A stream that lost acknowledged messages while their agent
- * was dead is the exception: what was told last comes again under numbers that some have read already (PROTOCOL 5).
- */
-function checkAgreement(history: History, job: string, readings: readonly Reading[], forgot: boolean): void {
+/** Two clients never see two things at one place, nor two ends. */
+function checkAgreement(history: History, job: string, readings: readonly Reading[]): void {
   const texts = new Map<number, string>()
   for (const { frames, client } of readings) {
     for (const { kind, seq, text } of frames) {
       if (kind === 'gap') continue
       const known = texts.get(seq)
       texts.set(seq, text)
-      if (known !== undefined && known !== text && !forgot)
+      if (known !== undefined && known !== text && !wasUsedAgain(history, job, seq, [known, text]))
         history.violated('doubled', `${job}: at ${shown(seq)} ${client} reads ${text}, another one ${known}`)
     }
   }
@@ -102,6 +99,32 @@ function checkAgreement(history: History, job: string, readings: readonly Readin
   for (const { text, seq } of ends)
     if (!text.includes(`"status":"${status}"`) || texts.size === 0)
       history.violated('doubled', `${job}: readers are told ${text} at ${shown(seq)}, the row says ${status}`)
+}
+
+/**
+ * The one exception (PROTOCOL 5): the stream lost what a process had stored, the process died before one of its beats told
+ * how far it had come, and so the next process used the number again. Of two copies of an agent the newer one's beats may
+ * leave out what the older one runs, and what that had told goes with it.
+ */
+function wasUsedAgain(history: History, job: string, seq: number, texts: readonly string[]): boolean {
+  const [attempt, n] = [attemptOf(seq), nOf(seq)]
+  const stored = history
+    .storedOf(job)
+    .filter((one) => one.attempt === attempt && one.n === n && texts.includes(one.text))
+  const isAgain = (one: StoredUpdate, other: StoredUpdate): boolean =>
+    other.text !== one.text &&
+    other.session !== one.session &&
+    history.streamLossesMs.some((ms) => ms >= one.ms && ms <= other.ms) &&
+    (n > toldBefore(history, job, other) ||
+      history.told.some((told) => told.job === job && hadTwin(history.troubles, told.agent)))
+  return stored.some((one) => stored.some((other) => isAgain(one, other)))
+}
+
+/** How far the control plane knew the attempt to have come when the process of that update took it over. */
+function toldBefore({ told }: History, job: string, { attempt, session }: StoredUpdate): number {
+  const mine = told.filter((one) => one.job === job && one.attempt === attempt)
+  const taken = mine.findIndex((one) => one.session === session)
+  return Math.max(0, ...mine.slice(0, taken < 0 ? mine.length : taken).map(({ n }) => n))
 }
 
 const LINE = /^a(\d+) (stdout|stderr) (\d+)$/
@@ -147,21 +170,19 @@ function printedBy(containers: readonly ContainerStory[], job: string, attempt: 
   return ran.reduce((sum, { printed }) => sum + printed, 0)
 }
 
-/** What was read of an attempt was stored before any later attempt had stored its first update. */
+/** What was read of an attempt stood in the stream before any message of a later one. */
 function checkFence({ history }: World, job: string, readings: readonly Reading[]): void {
   const stored = history.storedOf(job)
-  const firsts = new Map<number, StoredUpdate>()
-  for (const update of stored) if (!firsts.has(update.attempt)) firsts.set(update.attempt, update)
-  if (firsts.size < 2) return
+  if (new Set(stored.map(({ attempt }) => attempt)).size < 2) return
   const bySeq = Map.groupBy(stored, ({ attempt, n }) => seqOf(attempt, n))
   const seen = new Map<number, ReadFrame>()
   for (const { frames } of readings) for (const frame of frames) if (frame.kind === 'update') seen.set(frame.seq, frame)
   for (const { seq, text } of seen.values()) {
-    const later = [...firsts.values()].filter(({ attempt }) => attempt > attemptOf(seq))
-    const [fence] = later.toSorted((a, b) => a.place - b.place)
-    if (!fence) continue
+    const later = stored.filter(({ attempt }) => attempt > attemptOf(seq))
+    const isCutOff = (one: StoredUpdate): boolean =>
+      later.some(({ place, lostMs }) => place < one.place && (lostMs === null || lostMs > one.ms))
     const instances = (bySeq.get(seq) ?? []).filter((one) => one.text === text)
-    if (!instances.some((one) => one.place < fence.place))
+    if (later.length > 0 && instances.every(isCutOff))
       history.violated('stale_accepted', `${job}: ${shown(seq)} is read, stored after the next attempt began`)
   }
 }

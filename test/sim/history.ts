@@ -17,7 +17,7 @@ export interface Step extends TransitionRecord {
   /** In the world's time. */
   readonly ms: number
   readonly cause: JobEvent
-  /** Agents whose lease had run out. */
+  /** Agents whose lease had run out when this was decided. */
   readonly silent: readonly string[]
   readonly before: JobState
   readonly after: JobState
@@ -31,6 +31,8 @@ export interface StoredUpdate {
   readonly n: number
   readonly session: string
   readonly text: string
+  /** When the stream lost it. */
+  lostMs: number | null
 }
 
 export interface ContainerStory {
@@ -47,6 +49,15 @@ export interface ContainerStory {
   readonly ignoresTerm: boolean
   /** What it printed so far. */
   printed: number
+}
+
+export interface Told {
+  readonly agent: string
+  readonly job: string
+  readonly attempt: number
+  readonly session: string
+  readonly n: number
+  readonly ms: number
 }
 
 /** A client's reading from one cursor on. */
@@ -85,10 +96,13 @@ export interface History {
   readonly streamLossesMs: number[]
   /** Calls of `finish` as they reached a control plane; `acked`: the answer was 200. */
   readonly finishes: { readonly job: string; readonly attempt: number; readonly session: string; acked: boolean }[]
+  /** Attempts as beats listed them that a control plane has answered, in their order. */
+  readonly told: Told[]
   /** When agents could not beat, for whatever reason of their own side: until null, still. */
   readonly troubles: { readonly agent: string; readonly fromMs: number; toMs: number | null; readonly what: string }[]
   job(id: string): JobStory
   storedOf(job: string): StoredUpdate[]
+  nowMs(): number
   /** The next place in the order of everything. */
   place(): number
   violated(this: void, check: Check, what: string): void
@@ -113,6 +127,7 @@ export function createHistory(nowMs: () => number, onTrace?: (line: string) => v
     violations,
     streamLossesMs: [],
     finishes: [],
+    told: [],
     troubles: [],
     job(id) {
       const known = jobs.get(id) ?? { id, accepted: false, steps: [], state: null }
@@ -124,6 +139,7 @@ export function createHistory(nowMs: () => number, onTrace?: (line: string) => v
       stored.set(job, known)
       return known
     },
+    nowMs,
     place: () => (place += 1),
     violated(check, what) {
       violations.push({ check, what: `${Math.round(nowMs())} ms: ${what}` })

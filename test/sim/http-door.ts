@@ -62,7 +62,12 @@ async function serve(
   if (!agent) throw new AppError('unauthenticated', 'The key is not known.')
   const call = { agent, session: headers[SESSION_HEADER] ?? '' }
   const body: unknown = JSON.parse(text)
-  if (path.endsWith('/heartbeat')) return core.heartbeat(call, body as HeartbeatBody)
+  if (path.endsWith('/heartbeat')) {
+    const wanted = await core.heartbeat(call, body as HeartbeatBody)
+    for (const { job, attempt, n } of (body as HeartbeatBody).attempts)
+      history.told.push({ agent: id, job, attempt, session: call.session, n, ms: history.nowMs() })
+    return wanted
+  }
   if (path.endsWith('/leave')) return core.leave(call)
   const [, tenant = '', job = '', verb] = /\/jobs\/([^/]+)\/([^/]+)\/(claim|finish)$/.exec(path) ?? []
   if (verb === 'claim') return core.claim(call, { tenant, job }, claimBodySchema.parse(body))

@@ -45,6 +45,8 @@ export interface Machine {
   engineState: 'up' | 'away' | 'hung'
   /** What a start of a container takes longer. */
   slowStartMs: number
+  /** Whoever kills it takes along what it was about to start. */
+  engineKills: number
   bootId: string
   readonly containers: Map<string, SimContainer>
   /** Calls that it has taken while it hung: answered when it goes on. */
@@ -102,6 +104,7 @@ export function createMachine(loop: Loop, history: History, host: Host, wall: Wa
     engine: createProc(`engine@${host.name}`, host),
     engineState: 'up',
     slowStartMs: 0,
+    engineKills: 0,
     bootId: `${host.name}-boot-1`,
     containers: new Map(),
     hungCalls: [],
@@ -142,7 +145,9 @@ export function createMachine(loop: Loop, history: History, host: Host, wall: Wa
       for (const callback of machine.onEngineLoss) callback()
       machine.onEngineLoss.clear()
       machine.dropSockets()
-      if (killsContainers) for (const container of machine.containers.values()) end(container, 255, false)
+      if (!killsContainers) return
+      machine.engineKills += 1
+      for (const container of machine.containers.values()) end(container, 255, false)
     },
     bringEngine() {
       machine.engineState = 'up'

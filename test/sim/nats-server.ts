@@ -5,7 +5,7 @@ import { endOf, lastNIn, parseBatch, resumeOf } from '../../control-plane/bus/st
 import type { StoredBatch } from '../../control-plane/core/bus-port.ts'
 import type { Resume } from '../../shared/agent-protocol.ts'
 import { attemptIn, type StoredAttempt } from '../../shared/subjects.ts'
-import type { History } from './history.ts'
+import type { History, StoredUpdate } from './history.ts'
 
 export interface Consumer {
   readonly subject: string
@@ -40,12 +40,16 @@ const CONFLICT = { err_code: 10_071, description: 'wrong last sequence' }
 
 export function createNatsServer(history: History, nowMs: () => number): NatsServer {
   const subjects = new Map<string, StoredBatch[]>()
+  const noted = new Map<StoredBatch, StoredUpdate[]>()
   const consumers = new Set<Consumer>()
   let lastSeq = 0
   let exists = true
   const listOf = (subject: string): StoredBatch[] => subjects.get(subject) ?? []
   const keepOnly = (isKept: (stored: StoredBatch) => boolean): void => {
-    for (const [subject, list] of subjects) subjects.set(subject, list.filter(isKept))
+    for (const [subject, list] of subjects) {
+      for (const lost of list) if (!isKept(lost)) for (const one of noted.get(lost) ?? []) one.lostMs = nowMs()
+      subjects.set(subject, list.filter(isKept))
+    }
   }
   const loseConsumers = (): void => {
     const gone = [...consumers]
@@ -63,7 +67,7 @@ export function createNatsServer(history: History, nowMs: () => number): NatsSer
       const stored = { streamSeq: lastSeq, batch, sizeBytes: body.length }
       list.push(stored)
       subjects.set(subject, list)
-      record(history, nowMs(), subject, stored)
+      noted.set(stored, record(history, nowMs(), subject, stored))
       for (const consumer of consumers) if (consumer.subject === subject) consumer.onMessage(stored)
       return { seq: lastSeq }
     },
@@ -95,6 +99,7 @@ export function createNatsServer(history: History, nowMs: () => number): NatsSer
       return lastSeq
     },
     wipe() {
+      keepOnly(() => false)
       subjects.clear()
       lastSeq = 0
       exists = false
@@ -117,15 +122,19 @@ export function createNatsServer(history: History, nowMs: () => number): NatsSer
   }
 }
 
-function record(history: History, ms: number, subject: string, { batch, streamSeq }: StoredBatch): void {
+function record(history: History, ms: number, subject: string, { batch, streamSeq }: StoredBatch): StoredUpdate[] {
   const [, , , job = '', attempt = ''] = subject.split('.')
   const list = history.storedOf(job)
   const place = history.place()
+  const noted: StoredUpdate[] = []
   for (const [index, update] of batch.updates.entries()) {
     const text = textOf(update)
-    list.push({ place, ms, attempt: Number(attempt), n: batch.n + index, session: batch.session, text })
+    const one = { place, ms, attempt: Number(attempt), n: batch.n + index, session: batch.session, text, lostMs: null }
+    list.push(one)
+    noted.push(one)
   }
   history.trace('stored', job, attempt, batch.n, endOf(batch), streamSeq, batch.session)
+  return noted
 }
 
 /** What of an update tells it from any other: a line's text, or the phase of one of the agent's own. */

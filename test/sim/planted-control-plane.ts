@@ -229,4 +229,12 @@ export const plantedInControlPlane: readonly Planted[] = [
         },
       })),
   },
+  {
+    name: 'numbers-used-again',
+    breaks: 'behind a wiped stream an adopting process counts from where the stream ends: two things at one place',
+    plant: () =>
+      onCore((core) => ({
+        claim: (call, key, body) => core.claim(call, key, { ...body, publishing: true }),
+      })),
+  },
 ]

@@ -18,4 +18,5 @@ export const SEEDS: readonly KnownSeed[] = [
   { seed: 206_712, showed: 'late updates of an old attempt were shown while the row of the relay was old' },
   { seed: 505_403, showed: 'late updates of an old attempt were shown while the row of the relay was old' },
   { seed: 629_932, showed: 'late updates of an old attempt were shown while the row of the relay was old' },
+  { seed: 41_000_230, showed: 'a process whose first claim nobody answered used numbers again that clients had read' },
 ]

@@ -50,8 +50,9 @@ export function createSimEngine(world: EngineWorld): Engine {
         signal,
         run(answer) {
           const container = find(id, 'start container')
+          const kills = machine.engineKills
           const start = (): void => {
-            if (machine.containers.has(container.id)) machine.start(container)
+            if (machine.containers.has(container.id) && machine.engineKills === kills) machine.start(container)
             answer()
           }
           world.loop.at(machine.engine, machine.slowStartMs * world.random.next(), start)

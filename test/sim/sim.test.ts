@@ -21,10 +21,10 @@ async function simulate(...args: string[]): Promise<{ figures: Figures; told: st
   return { figures, told }
 }
 
-test('1,500 schedules with more than 10 faults each break no promise, and every planted bug is found', async () => {
-  const { figures, told } = await simulate('--schedules', '1500', '--planted')
+test('3,000 schedules with more than 10 faults each break no promise, and every planted bug is found', async () => {
+  const { figures, told } = await simulate('--schedules', '3000', '--planted')
   expect(figures, told).toMatchObject({ lost: 0, doubled: 0, gaps: 0, stale_accepted: 0, orphans: 0, other: 0 })
-  expect(figures.schedules).toBeGreaterThanOrEqual(1_500)
+  expect(figures.schedules).toBeGreaterThanOrEqual(3_000)
   expect(figures.faults).toBeGreaterThan(10 * figures.schedules)
   expect(figures.planted, told).toMatchObject({ of: PLANTED.length, found: PLANTED.length })
 })

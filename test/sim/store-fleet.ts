@@ -33,6 +33,7 @@ export function joinAgent(context: StoreContext, agent: NewAgent, tokenHash: str
     leaving: false,
     leaseMs: 0,
     leaseUntilMs: now(),
+    heardSinceMs: now(),
     sessions: new Set([agent.session]),
   }
   tables.agents.set(agent.id, row)
@@ -52,6 +53,7 @@ export function recordBeat(context: StoreContext, beat: Beat): BeatResult {
   if (isNewest) row.record = { ...row.record, session: beat.session, beat: 0 }
   row.sessions.add(beat.session)
   if (row.record.session !== beat.session) return { kind: 'superseded' }
+  if (row.leaseUntilMs <= now()) row.heardSinceMs = now()
   row.leaseMs = beat.leaseMs
   row.leaseUntilMs = now() + beat.leaseMs
   const isLater = beat.beat > row.record.beat

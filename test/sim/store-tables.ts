@@ -39,6 +39,8 @@ export interface AgentRow {
   leaving: boolean
   leaseMs: number
   leaseUntilMs: number
+  /** When a beat ended its last silence: for the checkers. */
+  heardSinceMs: number
   readonly sessions: Set<string>
 }
 

@@ -47,6 +47,8 @@ export interface WorldOptions {
 }
 
 const GIB = 2 ** 30
+/** So long before its commit a scheduler may have looked at who is silent. */
+const PLAN_MS = 10
 
 export function createWorld(plan: Plan, { hooks, strict, onTrace }: WorldOptions): World {
   const root = createProc('world', createHost('world'))
@@ -75,7 +77,9 @@ export function createWorld(plan: Plan, { hooks, strict, onTrace }: WorldOptions
     onChange(row, { before, event }, transition) {
       const { id } = row.state
       const story = history.job(id)
-      const silent = [...database.tables.agents.values()].filter(({ leaseUntilMs }) => leaseUntilMs <= transition.atMs)
+      const silent = [...database.tables.agents.values()].filter(
+        ({ leaseUntilMs, heardSinceMs }) => leaseUntilMs <= transition.atMs || heardSinceMs + PLAN_MS > transition.atMs,
+      )
       const step = {
         ...transition,
         place: history.place(),
@@ -155,7 +159,15 @@ function createAgent(loop: Loop, history: History, { tables }: SimStore, index: 
     lastSeenAtMs: null,
     joinedAtMs: index,
   }
-  tables.agents.set(id, { record, keyHash: id, leaving: false, leaseMs: 0, leaseUntilMs: 0, sessions: new Set() })
+  tables.agents.set(id, {
+    record,
+    keyHash: id,
+    leaving: false,
+    leaseMs: 0,
+    leaseUntilMs: 0,
+    heardSinceMs: 0,
+    sessions: new Set(),
+  })
   return { id, machine, capacity, runs: new Set(), started: 0, session: null }
 }
 
