@@ -2,11 +2,13 @@
 // run. With --json the last line is the report.
 import { parseArgs } from 'node:util'
 import { adoptionBench } from './adoption-bench.ts'
+import { awayBench } from './away-bench.ts'
 import { startBench } from './start-bench.ts'
 
 const USAGE = `usage: npm run --silent bench -- NAME [--json]
   start [--samples N]                     a job's first byte against a bare container's
   adoption [--containers N] [--rounds N]  a killed agent has its containers back
+  away [--minutes N]                      no control plane for so long, under load
 `
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -15,12 +17,14 @@ const { values, positionals } = parseArgs({
     samples: { type: 'string', default: '40' },
     containers: { type: 'string', default: '20' },
     rounds: { type: 'string', default: '5' },
+    minutes: { type: 'string', default: '5' },
   },
 })
 const { json } = values
 const benchmarks: Readonly<Record<string, () => Promise<void>>> = {
   start: () => startBench({ json, samples: Number(values.samples) }),
   adoption: () => adoptionBench({ json, containers: Number(values.containers), rounds: Number(values.rounds) }),
+  away: () => awayBench({ json, minutes: Number(values.minutes) }),
 }
 const chosen = benchmarks[positionals[0] ?? '']
 if (!chosen) {
