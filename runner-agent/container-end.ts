@@ -13,8 +13,8 @@ export interface EndFacts {
   readonly stopSignal: string
   /** One engine process was there from the start to the end. */
   readonly uninterrupted: boolean
-  /** When no engine was there. */
-  readonly outage: Outage | undefined
+  /** When no engine was there, as far as this process and those before it noticed. */
+  readonly outages: readonly Outage[]
   /** Our last signal, and when the first was sent; null where none was. */
   readonly signal: string | undefined
   readonly sentAtMs: number | null
@@ -33,20 +33,24 @@ const ORPHANED = 255
 
 export function containerEnd(facts: EndFacts): ContainerEnd {
   const { code, oomKilled, stopSignal, sentAtMs, signal } = facts
-  const orphaned = code === ORPHANED && !facts.uninterrupted
+  const interrupted = !facts.uninterrupted || facts.outages.some((outage) => livedIn(outage, facts))
+  const orphaned = code === ORPHANED && interrupted
   // It had ended by itself before our first signal reached it: then it is not our kill.
   const ours = sentAtMs !== null && !(Date.parse(facts.finishedAt) < sentAtMs)
   if (ours && !orphaned) return { code, oomKilled, killedBy: facts.reason, ...(signal ? { signal } : {}) }
   const killedBy = facts.earlier && earlierKill(facts, facts.earlier)
   // An engine that starts again stops what still runs, as it stops everything.
-  const byEngine = orphaned || (!facts.uninterrupted && isKill(code, stopSignal))
+  const byEngine = orphaned || (interrupted && isKill(code, stopSignal))
   if (byEngine && killedBy === null) return UNKNOWN_END
   // Its last output went into a pipe that nobody held, and is gone: an exit code alone is no result.
-  const unheard = killedBy === null && facts.outage !== undefined && endedIn(facts.outage, facts.finishedAt)
+  const unheard = killedBy === null && facts.outages.some((outage) => endedIn(outage, facts))
   return { code, oomKilled, killedBy, ...(unheard ? { unheard } : {}) }
 }
 
-function endedIn({ fromMs, toMs }: Outage, finishedAt: string): boolean {
-  const endedMs = Date.parse(finishedAt)
-  return endedMs > fromMs - NOTICED_WITHIN_MS && endedMs < toMs
+function livedIn({ fromMs, toMs }: Outage, { startedAt, finishedAt }: EndFacts): boolean {
+  return Date.parse(startedAt) < toMs && Date.parse(finishedAt) > fromMs - NOTICED_WITHIN_MS
+}
+
+function endedIn(outage: Outage, facts: EndFacts): boolean {
+  return livedIn(outage, facts) && Date.parse(facts.finishedAt) < outage.toMs
 }

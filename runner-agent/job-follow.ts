@@ -109,7 +109,7 @@ function endOf(
     finishedAt,
     stopSignal: stopSignalOf(job, found),
     uninterrupted: exit?.uninterrupted ?? true,
-    outage: exit?.outage,
+    outages: [...(exit?.outage ? [exit.outage] : []), ...(running.adopted ? deps.earlierOutages : [])],
     signal,
     sentAtMs,
     reason,

@@ -10,6 +10,7 @@ import { readMachine } from './capacity.ts'
 import type { AgentConfig } from './config.ts'
 import { createControlPlane } from './control-plane-client.ts'
 import { createEngine } from './engine/engine-client.ts'
+import { openOutageMemory } from './engine/outage-memory.ts'
 import { retryEngine } from './engine-retry.ts'
 import { becomeMember, joinOnce, JoinRefused } from './join.ts'
 import { createAgentConnection } from './nats-connection.ts'
@@ -57,7 +58,8 @@ export async function startAgent(config: AgentConfig, log: AgentLog = createAgen
 async function joinedParts(config: AgentConfig, folder: StateFolder, log: AgentLog): Promise<AgentParts> {
   // Nothing here is waited for without an end of its own, but joining a control plane that is not there yet.
   const { signal } = new AbortController()
-  const engine = createEngine({ socketPath: config.dockerSocket })
+  const outages = openOutageMemory(await folder.readOutages(), (text) => folder.writeOutages(text))
+  const engine = outages.watch(createEngine({ socketPath: config.dockerSocket }))
   const machine = await retryEngine(() => readMachine(engine, config, signal), signal)
   for (const warning of machine.warnings) log.warn(warning)
   const session = await folder.nextSession()
@@ -70,6 +72,7 @@ async function joinedParts(config: AgentConfig, folder: StateFolder, log: AgentL
     config,
     log,
     engine,
+    earlierOutages: outages.earlier,
     controlPlane,
     machine,
     session,

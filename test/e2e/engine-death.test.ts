@@ -29,8 +29,15 @@ async function killEngine(pid: number): Promise<void> {
   await waitForExit(pid, startTime, 5_000)
 }
 
+interface Kill {
+  readonly script: string
+  readonly awayMs: number
+  /** The agent is killed as well, before it can tell anybody. */
+  readonly agentToo?: boolean
+}
+
 /** How a job ends whose engine is killed when it has said "begin", and started again after `awayMs`. */
-async function endAcrossKill(script: string, awayMs: number): Promise<TerminalUpdate> {
+async function endAcrossKill({ script, awayMs, agentToo = false }: Kill): Promise<TerminalUpdate> {
   // Short: a Unix socket lies below it.
   const stateDir = await mkdtemp('/tmp/ed-')
   const options = { stateDir, network: 'isolated' as const }
@@ -40,9 +47,15 @@ async function endAcrossKill(script: string, awayMs: number): Promise<TerminalUp
   try {
     const { id } = await stack.client.submit(shell(busybox.image, script))
     for await (const frame of stack.client.updates(id)) if ('content' in frame && frame['content'] === 'begin') break
+    if (agentToo) await stack.controlPlane.stop('SIGKILL')
     await killEngine(engine.pid)
     await setTimeout(awayMs)
     engine = await startEngine(options)
+    if (agentToo) {
+      await stack.agents[0]?.stop('SIGKILL')
+      await stack.startControlPlane()
+      stack.agents[0]?.start()
+    }
     return (await follow(stack.client, id)).terminal
   } finally {
     await stack.close()
@@ -53,12 +66,17 @@ async function endAcrossKill(script: string, awayMs: number): Promise<TerminalUp
 }
 
 test('a container that a restarting engine stops is engine_lost, whatever exit code it left', async () => {
-  const terminal = await endAcrossKill('echo begin; sleep 60', 0)
+  const terminal = await endAcrossKill({ script: 'echo begin; sleep 60', awayMs: 0 })
   expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' } })
 }, 90_000)
 
 // What it printed then went into a pipe that nobody held any more: it looked like a whole story with its end cut off.
 test('a container that ended while no engine was there is engine_lost, with its exit code', async () => {
-  const terminal = await endAcrossKill('echo begin; sleep 1; echo end', 3_000)
+  const terminal = await endAcrossKill({ script: 'echo begin; sleep 1; echo end', awayMs: 3_000 })
   expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' }, exit: { code: 0, reason: 'lost' } })
+}, 90_000)
+
+test('an engine and then its agent are killed: the next process knows that the engine was away', async () => {
+  const terminal = await endAcrossKill({ script: 'echo begin; sleep 60', awayMs: 500, agentToo: true })
+  expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' } })
 }, 90_000)

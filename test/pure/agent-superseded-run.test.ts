@@ -53,6 +53,7 @@ async function endOf(stop: PublisherStop) {
     session: 's2',
     bootId: 'b1',
     engine,
+    earlierOutages: [],
     controlPlane: {
       claim: async () => ({ kind: 'ok', value: GRANT }),
       finish: () => new Promise(() => undefined),

@@ -48,6 +48,8 @@ export interface Machine {
   /** Whoever kills it takes along what it was about to start. */
   engineKills: number
   bootId: string
+  /** What its agent keeps of them beyond its process. */
+  outages: string | undefined
   readonly containers: Map<string, SimContainer>
   /** Calls that it has taken while it hung: answered when it goes on. */
   readonly hungCalls: (() => void)[]
@@ -106,6 +108,7 @@ export function createMachine(loop: Loop, history: History, host: Host, wall: Wa
     slowStartMs: 0,
     engineKills: 0,
     bootId: `${host.name}-boot-1`,
+    outages: undefined,
     containers: new Map(),
     hungCalls: [],
     onEngineLoss: new Set(),
