@@ -73,7 +73,8 @@ export function createControlPlane(options: ControlPlaneOptions): ControlPlane {
   }
 }
 
-const BACKOFF = { firstMs: 100, maxMs: 5_000 }
+// As short as a beat's: ends that waited for a control plane are told as soon as it is back.
+const BACKOFF = { firstMs: 100, maxMs: 2_000 }
 
 /** Calls until there is an answer, for as long as the signal allows; rejects with its reason. */
 export async function untilAnswered<T>(ask: () => Promise<Answer<T>>, signal: AbortSignal): Promise<Answer<T>> {

@@ -5,7 +5,7 @@
 import { runOutage } from '../support/outage.ts'
 import { withBenchStack } from './bench-stack.ts'
 
-const LOAD = { printing: 20, ending: 20, asking: 20 }
+const LOAD = { printing: 20, ending: 20, endsAfterSeconds: 20, asking: 20 }
 
 export async function awayBench({ json, minutes }: { json: boolean; minutes: number }): Promise<void> {
   const say = (text: string): void => void process.stderr.write(`${text}\n`)

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, inject, it } from 'vitest'
 import { runOutage } from '../support/outage.ts'
 import { startStack, type Stack } from '../support/stack.ts'
 
-const LOAD = { printing: 5, ending: 10, asking: 10 }
+const LOAD = { printing: 5, ending: 10, endsAfterSeconds: 10, asking: 10 }
 
 let stack: Stack
 beforeAll(async () => {

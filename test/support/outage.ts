@@ -12,8 +12,9 @@ export interface OutageOptions {
   readonly awayMs: number
   /** Containers that print the whole time, each with a client that waits. */
   readonly printing: number
-  /** Jobs that end meanwhile, and jobs that are asked for meanwhile. */
+  /** Jobs that end meanwhile, so long after their start, and jobs that are asked for meanwhile. */
   readonly ending: number
+  readonly endsAfterSeconds: number
   readonly asking: number
 }
 
@@ -33,7 +34,6 @@ export interface Outage {
   readonly flowingMs: number
 }
 
-const ENDS_AFTER_SECONDS = 5
 const LINES = 200
 const DEADLINE_MS = 60_000
 const TINY = { resources: { memory: '32m', cpus: 0.1 } }
@@ -41,10 +41,11 @@ const TINY = { resources: { memory: '32m', cpus: 0.1 } }
 export async function runOutage(stack: Stack, options: OutageOptions): Promise<Outage> {
   const { client, controlPlane } = stack
   const printers = await startPrinters(client, options.image, options.printing)
-  const body = shell(options.image, `echo begin; sleep ${ENDS_AFTER_SECONDS}; seq 1 ${LINES}`, TINY)
-  const ending = await Promise.all(Array.from({ length: options.ending }, async () => (await client.submit(body)).id))
-  await untilEach(client, ending, ({ phase }) => phase === 'running')
+  const body = shell(options.image, `echo begin; sleep ${options.endsAfterSeconds}; seq 1 ${LINES}`, TINY)
   await printers.untilAllPrinted(0, DEADLINE_MS)
+  const ending = await Promise.all(Array.from({ length: options.ending }, async () => (await client.submit(body)).id))
+  // On a slow machine the first may have ended before the last one starts.
+  await untilEach(client, ending, ({ phase }) => phase === 'running' || phase === 'finished')
 
   await controlPlane.stop('SIGKILL')
   const backMs = performance.now() + options.awayMs
