@@ -20,7 +20,7 @@ export function storeFaults(stage: Stage): Fault[] {
   return [
     {
       kind: 'power_cut',
-      weight: 3,
+      weight: 7,
       targets: [
         { name: 'nats', takes: natsTakes, act: () => cutPower([natsVolume], [nats]) },
         { name: 'database', takes: databaseTakes, act: () => cutPower([databaseVolume], controlPlanes) },

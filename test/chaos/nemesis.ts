@@ -26,8 +26,8 @@ export interface NemesisOptions {
   readonly enough: AbortSignal
 }
 
-const MIN_PAUSE_MS = 1_500
-const MAX_PAUSE_MS = 3_000
+const MIN_PAUSE_MS = 1_200
+const MAX_PAUSE_MS = 2_600
 
 export async function runNemesis({ faults, random, history, enough }: NemesisOptions): Promise<void> {
   const taken = new Set<string>()
