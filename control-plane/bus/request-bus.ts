@@ -83,6 +83,7 @@ export function createRequestBus(options: RequestBusOptions): RequestBus {
     async close() {
       if (dialled && options.streamPace.due(Date.now())) outbox.add(tend())
       await outbox.empty()
+      // A dial that failed has told whoever asked over it; there is nothing to leave.
       await dialled?.then(leave).catch(() => undefined)
     },
   }
@@ -121,7 +122,7 @@ async function connectOnce(options: RequestBusOptions): Promise<NatsConnection> 
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(() => late.reject(new Error(`no connection within ${DEADLINE_MS} ms`)), DEADLINE_MS)
   const connected = await Promise.race([dialling, late.promise]).catch((error: unknown) => {
-    // One that comes too late serves nobody.
+    // One that comes too late serves nobody, and how it fails nobody asks any more: the caller has its error.
     void dialling.then(leave).catch(() => undefined)
     throw error
   })

@@ -21,15 +21,15 @@ const KEPT = 16
 /** `text` is what an earlier process kept; what nobody can read is nothing. `keep` must not throw. */
 export function openOutageMemory(text: string | undefined, keep: (text: string) => void): OutageMemory {
   const earlier = parse(text)
-  const known = [...earlier]
+  let known = earlier
   let fromMs: number | undefined
   const save = (): void => {
     const open = fromMs === undefined ? [] : [{ fromMs, toMs: null }]
-    keep(JSON.stringify([...known.slice(-KEPT), ...open]))
+    keep(JSON.stringify([...known, ...open]))
   }
   const heard = (): void => {
     if (fromMs === undefined) return
-    known.push({ fromMs, toMs: Date.now() })
+    known = [...known, { fromMs, toMs: Date.now() }].slice(-KEPT)
     fromMs = undefined
     save()
   }
