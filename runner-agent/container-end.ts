@@ -2,7 +2,7 @@
 // one, or by an engine that starts again. Pure.
 import type { ContainerEnd, KillReason } from '../shared/outcome.ts'
 import { earlierKill, isKill, type KillReasons } from './earlier-kill.ts'
-import type { Outage } from './engine/exit-watch.ts'
+import type { Outage } from './engine/outage-memory.ts'
 
 export interface EndFacts {
   readonly code: number

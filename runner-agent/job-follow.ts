@@ -5,7 +5,6 @@ import { effectiveLimits } from '../shared/job-spec.ts'
 import { containerEnd, UNKNOWN_END } from './container-end.ts'
 import type { ContainerInspection } from './engine/engine-client.ts'
 import { isEngineError } from './engine/engine-error.ts'
-import type { ContainerExit } from './engine/exit-watch.ts'
 import { retryEngine } from './engine-retry.ts'
 import type { JobContext } from './job-context.ts'
 import type { RunningContainer } from './job-start.ts'
@@ -50,7 +49,7 @@ export async function followContainer(job: JobContext, running: RunningContainer
     exited.abort()
     const [last] = await Promise.all([inspectIfThere(job, running.id), output.counted.catch(goneOrThrow)])
     const found = exit && !running.otherBoot ? last : null
-    const end = endOf(job, running, found, exit, await stopper)
+    const end = endOf(job, running, found, exit?.uninterrupted ?? true, await stopper)
     const { timeoutSeconds, memory: memoryBytes } = limits
     const outcome = outcomeOf(
       end,
@@ -90,7 +89,7 @@ function endOf(
   job: JobContext,
   running: RunningContainer,
   found: ContainerInspection | null,
-  exit: ContainerExit | null | undefined,
+  uninterrupted: boolean,
   { signal, sentAtMs }: Stopper,
 ): ContainerEnd {
   if (!found || isBeingRemoved(found)) return UNKNOWN_END
@@ -108,8 +107,8 @@ function endOf(
     startedAt,
     finishedAt,
     stopSignal: stopSignalOf(job, found),
-    uninterrupted: exit?.uninterrupted ?? true,
-    outages: [...(exit?.outage ? [exit.outage] : []), ...(running.adopted ? deps.earlierOutages : [])],
+    uninterrupted,
+    outages: deps.engineOutages(),
     signal,
     sentAtMs,
     reason,

@@ -14,7 +14,7 @@ import type { Engine } from './engine/engine-client.ts'
 import type { OutputLine } from './engine/line-queue.ts'
 import { isEngineError } from './engine/engine-error.ts'
 import { watchExit, type ContainerExit } from './engine/exit-watch.ts'
-import { openOutput, type OutputSource, type StartAnswer } from './engine/output-source.ts'
+import { openOutput, type OutputSource } from './engine/output-source.ts'
 import type { OutputPosition } from './engine/attached-output.ts'
 
 /** What the output needs of the publisher. */
@@ -47,7 +47,7 @@ export interface JobOutputOptions {
 
 export interface JobOutput {
   /** To be called when start was answered, at once for a container that runs already. */
-  started(how?: StartAnswer): void
+  started(how?: { unanswered: boolean }): void
   exited(): Promise<ContainerExit>
   readonly story: ContainerStory
   /** Everything was read and numbered. Rejects when the container or its log is gone, or with the signal. */

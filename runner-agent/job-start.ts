@@ -125,9 +125,9 @@ async function startCreated(job: JobContext, id: string, imageDigest: string): P
     void sendInput(socket, inputOf(grant.spec))
     await waitForFence(job)
     control.anyStop.throwIfAborted()
-    const engineLostAtMs = await startOnce(job, id)
+    const unanswered = await startOnce(job, id)
     job.announceRunning()
-    output.started({ engineLostAtMs })
+    output.started({ unanswered })
     return { id, imageDigest, output, otherBoot: false, adopted: false }
   } catch (error) {
     await output?.close()
@@ -138,25 +138,17 @@ async function startCreated(job: JobContext, id: string, imageDigest: string): P
 }
 
 /**
- * Repeats a start that the engine did not answer, unless it happened: a container that has run must not run again. Gives
- * the time where an answer was missing: whichever engine answers from now on was perhaps not there at the start.
+ * Repeats a start that the engine did not answer, unless it happened: a container that has run must not run again. True
+ * where an answer was missing: whichever engine answers from now on was perhaps not there at the start.
  */
-async function startOnce(
-  { deps: { engine }, control: { letGo } }: JobContext,
-  id: string,
-): Promise<number | undefined> {
-  let lostAtMs: number | undefined
+async function startOnce({ deps: { engine }, control: { letGo } }: JobContext, id: string): Promise<boolean> {
+  let tries = 0
   await retryEngine(async () => {
-    const mayHaveRun = lostAtMs !== undefined
-    if (mayHaveRun && !(await engine.inspectContainer(id, letGo)).State.StartedAt.startsWith('0001-')) return
-    try {
-      await engine.startContainer(id, letGo)
-    } catch (error) {
-      lostAtMs ??= Date.now()
-      throw error
-    }
+    const hasRun = tries > 0 && !(await engine.inspectContainer(id, letGo)).State.StartedAt.startsWith('0001-')
+    tries += 1
+    if (!hasRun) await engine.startContainer(id, letGo)
   }, letGo)
-  return lostAtMs
+  return tries > 1
 }
 
 /** Attempt 2 and later run only once the stream holds their first update: it cuts off what the attempt before still says. */

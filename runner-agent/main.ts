@@ -72,7 +72,7 @@ async function joinedParts(config: AgentConfig, folder: StateFolder, log: AgentL
     config,
     log,
     engine,
-    earlierOutages: outages.earlier,
+    engineOutages: outages.list,
     controlPlane,
     machine,
     session,

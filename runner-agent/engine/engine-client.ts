@@ -9,7 +9,7 @@ import { classifyFailure } from './classify.ts'
 import { readLog, type LogLine, type LogRequest } from './docker-log.ts'
 import { EngineError, isEngineError, type EngineErrorKind } from './engine-error.ts'
 import { lossOf, openResponse, readBody, type EngineCall } from './raw-http.ts'
-import { waitForExit, type WaitAnswer } from './wait.ts'
+import { waitForExit } from './wait.ts'
 
 const ASK_TIMEOUT_MS = 10_000
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -39,7 +39,7 @@ export type Engine = {
   /** Before the start: the socket of stdin and both outputs (attach.ts). */
   attach(id: string, signal: AbortSignal): Promise<Socket>
   /** After the start: asked once, settles always (wait.ts). */
-  waitForExit(id: string, signal: AbortSignal): Promise<WaitAnswer>
+  waitForExit(id: string, signal: AbortSignal): Promise<{ exitCode: number }>
   readLog(request: Omit<LogRequest, 'socketPath'>, onLine: (line: LogLine) => void | Promise<void>): Promise<void>
 }
 

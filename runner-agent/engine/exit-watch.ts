@@ -13,14 +13,7 @@ export type ContainerExit = {
    * ended may have ended with an engine instead of with the job, and a code of 255 is the engine's fault.
    */
   uninterrupted: boolean
-  /**
-   * When no engine was there, in milliseconds since 1970: nobody read what the container printed then. From the first loss
-   * to the last return: an end in between would have been told.
-   */
-  outage?: Outage | undefined
 }
-
-export type Outage = { fromMs: number; toMs: number }
 
 export type ExitWatch = {
   /** Rejects with container_missing, or with the abort reason. */
@@ -36,9 +29,9 @@ export const watchExit = (options: {
   id: string
   signal: AbortSignal
   /** The engine that answers now may be another one than at the start: its first answer proves nothing. */
-  engineLostAtMs?: number | undefined
+  engineMayHaveChanged?: boolean | undefined
 }): ExitWatch => {
-  const { engine, id, signal, engineLostAtMs } = options
+  const { engine, id, signal, engineMayHaveChanged = false } = options
   const result = Promise.withResolvers<ContainerExit>()
   const ended = new AbortController()
   const resolve = (exit: ContainerExit): void => {
@@ -51,17 +44,15 @@ export const watchExit = (options: {
   }
   // Nobody may be waiting yet; whoever does gets the rejection all the same.
   result.promise.catch(() => undefined)
-  const outage = watchOutage(engineLostAtMs)
-  const asking = askUntilAnswered(engine, id, signal, outage)
-  asking.then((exit) => resolve(engineLostAtMs === undefined ? exit : { ...exit, uninterrupted: false }), reject)
+  const asking = askUntilAnswered(engine, id, signal)
+  asking.then((exit) => resolve(engineMayHaveChanged ? { ...exit, uninterrupted: false } : exit), reject)
   return {
     exited: result.promise,
     ended: ended.signal,
     async check() {
       try {
         const { State: state } = await engine.inspectContainer(id, signal)
-        if (!hasEnded(state)) outage.over()
-        else resolve({ exitCode: state.ExitCode, uninterrupted: false, outage: outage.until(Date.now()) })
+        if (hasEnded(state)) resolve({ exitCode: state.ExitCode, uninterrupted: false })
       } catch (error) {
         // Any other failure says nothing about the container: the wait that is running finds out.
         if (isEngineError(error, 'container_missing')) reject(error)
@@ -70,43 +61,16 @@ export const watchExit = (options: {
   }
 }
 
-const askUntilAnswered = async (
-  engine: Engine,
-  id: string,
-  signal: AbortSignal,
-  outage: OutageWatch,
-): Promise<ContainerExit> => {
+const askUntilAnswered = async (engine: Engine, id: string, signal: AbortSignal): Promise<ContainerExit> => {
   for (let attempt = 0; ; attempt += 1) {
     signal.throwIfAborted()
     try {
-      const { exitCode, answeredAtMs } = await engine.waitForExit(id, signal)
-      return { exitCode, uninterrupted: attempt === 0, outage: outage.until(answeredAtMs) }
+      const { exitCode } = await engine.waitForExit(id, signal)
+      return { exitCode, uninterrupted: attempt === 0 }
     } catch (error) {
       if (!isEngineError(error) || !error.transient) throw error
-      if (isEngineError(error, 'engine_away')) outage.begin()
     }
     await pause(retryDelayMs(attempt), signal)
-  }
-}
-
-type OutageWatch = {
-  begin: () => void
-  /** An engine is there and the container still runs. */
-  over: () => void
-  /** An engine was there at that time at the latest, and the container had ended. */
-  until: (toMs: number) => Outage | undefined
-}
-
-const watchOutage = (sinceMs: number | undefined): OutageWatch => {
-  let fromMs = sinceMs
-  let overAtMs: number | undefined
-  return {
-    begin() {
-      fromMs ??= Date.now()
-      overAtMs = undefined
-    },
-    over: () => void (overAtMs ??= Date.now()),
-    until: (toMs) => (fromMs === undefined ? undefined : { fromMs, toMs: overAtMs ?? toMs }),
   }
 }
 

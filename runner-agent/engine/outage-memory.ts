@@ -1,17 +1,19 @@
-// Remembers when no engine was there, for the process after this one too: it finds containers whose end only that explains.
+// Remembers when no engine was there, for the process after this one too: only that explains how some containers ended.
 // Calls that fail because nobody is there begin an outage, the first one that is answered ends it. What happened while
 // there was neither agent nor engine, nobody knows.
 import { z } from 'zod'
 import { isEngineError } from './engine-error.ts'
 import type { Engine } from './engine-client.ts'
-import type { Outage } from './exit-watch.ts'
+
+/** In milliseconds since 1970. Nobody read what a container printed then. */
+export type Outage = { readonly fromMs: number; readonly toMs: number }
 
 /** `toMs` null: it lasted when its process ended. */
 const outagesSchema = z.array(z.object({ fromMs: z.number(), toMs: z.number().nullable() }))
 
 export interface OutageMemory {
-  /** Of the processes before this one, the latest last. */
-  readonly earlier: readonly Outage[]
+  /** The latest ones that are over, of this process and of those before it, the latest last. */
+  readonly list: () => readonly Outage[]
   /** The same engine, listened to. */
   watch(engine: Engine): Engine
 }
@@ -20,8 +22,7 @@ const KEPT = 16
 
 /** `text` is what an earlier process kept; what nobody can read is nothing. `keep` must not throw. */
 export function openOutageMemory(text: string | undefined, keep: (text: string) => void): OutageMemory {
-  const earlier = parse(text)
-  let known = earlier
+  let known: readonly Outage[] = parse(text)
   let fromMs: number | undefined
   const save = (): void => {
     const open = fromMs === undefined ? [] : [{ fromMs, toMs: null }]
@@ -49,7 +50,7 @@ export function openOutageMemory(text: string | undefined, keep: (text: string) 
     }
   }
   return {
-    earlier,
+    list: () => known,
     watch: (engine) => ({
       ...engine,
       startContainer: (id, signal) => listened(engine.startContainer(id, signal)),

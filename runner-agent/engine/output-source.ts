@@ -27,12 +27,12 @@ export type OutputOptions = {
   signal?: AbortSignal | undefined
 }
 
-/** Where the engine was lost within the start, since when: another one may have taken over the container. */
-export type StartAnswer = { engineLostAtMs: number | undefined }
-
 export type OutputSource = AsyncIterable<OutputLine> & {
-  /** To be called when start was answered, at once for a container that runs already. Before it nothing is asked. */
-  started: (how?: StartAnswer) => void
+  /**
+   * To be called when start was answered, at once for a container that runs already. Before it nothing is asked.
+   * `unanswered`: the engine was lost within the start, so another one may have taken over the container.
+   */
+  started: (how?: { unanswered: boolean }) => void
   /** The container's end, which may come long before its last line was taken. */
   readonly exited: Promise<ContainerExit>
   /** Waits for a line; undefined when all was handed out. Rejects when the container or its log is gone, or on close. */
@@ -90,7 +90,7 @@ export const openOutput = (options: OutputOptions): OutputSource => {
   return {
     started: (how) => {
       const { engine, id } = options
-      start.resolve(watchExit({ engine, id, signal: stop, engineLostAtMs: how?.engineLostAtMs }))
+      start.resolve(watchExit({ engine, id, signal: stop, engineMayHaveChanged: how?.unanswered }))
     },
     exited,
     next: queue.next,

@@ -10,14 +10,11 @@ import { openResponse, readBody, type EngineCall } from './raw-http.ts'
 
 const MAX_ANSWER_BYTES = 64 * 1024
 
-/** `answeredAtMs`: when the engine took the question, long before it knew the exit code. */
-export type WaitAnswer = { exitCode: number; answeredAtMs: number }
-
 export const waitForExit = async (options: {
   socketPath: string
   id: string
   signal?: AbortSignal | undefined
-}): Promise<WaitAnswer> => {
+}): Promise<{ exitCode: number }> => {
   const call: EngineCall = {
     socketPath: options.socketPath,
     method: 'POST',
@@ -27,11 +24,9 @@ export const waitForExit = async (options: {
     subject: options.id,
     signal: options.signal,
   }
-  const response = await openResponse(call)
-  const answeredAtMs = Date.now()
-  const answer = await readBody(call, response, MAX_ANSWER_BYTES)
+  const answer = await readBody(call, await openResponse(call), MAX_ANSWER_BYTES)
   const exitCode = exitCodeIn(answer)
-  if (exitCode !== undefined) return { exitCode, answeredAtMs }
+  if (exitCode !== undefined) return { exitCode }
   const { action, subject } = call
   throw new EngineError(
     classifyFailure({ action, subject, errno: 'EPROTO', message: `it answered "${answer.slice(0, 200)}"` }),

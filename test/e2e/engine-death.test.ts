@@ -1,12 +1,14 @@
 // The engine dies under a running job and is started again: what it ends then is its own doing, not the job's.
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { setTimeout } from 'node:timers/promises'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { startTimeOf, waitForExit } from '../../deploy/engine-process.ts'
 import { startEngine } from '../../deploy/engine.ts'
 import { ensureImages } from '../../deploy/image.ts'
+import { createEngine } from '../../runner-agent/engine/engine-client.ts'
 import type { TerminalUpdate } from '../../shared/update.ts'
+import { eventually } from '../support/eventually.ts'
 import { follow, shell } from '../support/jobs.ts'
 import { startStack } from '../support/stack.ts'
 
@@ -31,13 +33,22 @@ async function killEngine(pid: number): Promise<void> {
 
 interface Kill {
   readonly script: string
-  readonly awayMs: number
+  /** The engine stays away until the container has ended. */
+  readonly untilEnded?: boolean
   /** The agent is killed as well, before it can tell anybody. */
   readonly agentToo?: boolean
 }
 
-/** How a job ends whose engine is killed when it has said "begin", and started again after `awayMs`. */
-async function endAcrossKill({ script, awayMs, agentToo = false }: Kill): Promise<TerminalUpdate> {
+/** Of the only container that runs there. */
+async function processOf(socketPath: string): Promise<number> {
+  const { signal } = new AbortController()
+  const engine = createEngine({ socketPath })
+  const [running] = await engine.listContainers([], signal)
+  return (await engine.inspectContainer(running?.id ?? '', signal)).State.Pid
+}
+
+/** How a job ends whose engine is killed when it has said "begin", and started again. */
+async function endAcrossKill({ script, untilEnded = false, agentToo = false }: Kill): Promise<TerminalUpdate> {
   // Short: a Unix socket lies below it.
   const stateDir = await mkdtemp('/tmp/ed-')
   const options = { stateDir, network: 'isolated' as const }
@@ -47,9 +58,13 @@ async function endAcrossKill({ script, awayMs, agentToo = false }: Kill): Promis
   try {
     const { id } = await stack.client.submit(shell(busybox.image, script))
     for await (const frame of stack.client.updates(id)) if ('content' in frame && frame['content'] === 'begin') break
+    const pid = await processOf(engine.socketPath)
     if (agentToo) await stack.controlPlane.stop('SIGKILL')
     await killEngine(engine.pid)
-    await setTimeout(awayMs)
+    const ended = () => !existsSync(`/proc/${pid}`)
+    if (untilEnded) await eventually(ended, { deadlineMs: 20_000, what: 'the container has ended' })
+    const noted = () => existsSync(join(stack.dir, 'agent-agent-1', 'engine-outages.json'))
+    if (agentToo) await eventually(noted, { deadlineMs: 20_000, what: 'the agent has noticed' })
     engine = await startEngine(options)
     if (agentToo) {
       await stack.agents[0]?.stop('SIGKILL')
@@ -66,17 +81,17 @@ async function endAcrossKill({ script, awayMs, agentToo = false }: Kill): Promis
 }
 
 test('a container that a restarting engine stops is engine_lost, whatever exit code it left', async () => {
-  const terminal = await endAcrossKill({ script: 'echo begin; sleep 60', awayMs: 0 })
+  const terminal = await endAcrossKill({ script: 'echo begin; sleep 60' })
   expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' } })
 }, 90_000)
 
 // What it printed then went into a pipe that nobody held any more: it looked like a whole story with its end cut off.
 test('a container that ended while no engine was there is engine_lost, with its exit code', async () => {
-  const terminal = await endAcrossKill({ script: 'echo begin; sleep 1; echo end', awayMs: 3_000 })
+  const terminal = await endAcrossKill({ script: 'echo begin; sleep 3; echo end', untilEnded: true })
   expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' }, exit: { code: 0, reason: 'lost' } })
 }, 90_000)
 
 test('an engine and then its agent are killed: the next process knows that the engine was away', async () => {
-  const terminal = await endAcrossKill({ script: 'echo begin; sleep 60', awayMs: 500, agentToo: true })
+  const terminal = await endAcrossKill({ script: 'echo begin; sleep 60', agentToo: true })
   expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' } })
 }, 90_000)

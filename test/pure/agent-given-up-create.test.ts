@@ -44,7 +44,7 @@ function createRig() {
     session: 's1',
     bootId: 'b1',
     engine,
-    earlierOutages: [],
+    engineOutages: () => [],
     controlPlane: {
       claim: async () => ({ kind: 'ok', value: GRANT }),
       finish: async () => ({ kind: 'ok', value: {} }),

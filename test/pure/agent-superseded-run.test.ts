@@ -30,7 +30,7 @@ async function endOf(stop: PublisherStop) {
   const engine = {
     inspectContainer: async () => ({ Config: { Labels: {} }, Image: 'sha256:1', State: { ...ENDED, ...TIMES } }),
     inspectImage: async () => ({ Id: 'sha256:1', RepoDigests: [] }),
-    waitForExit: async () => ({ exitCode: 0, answeredAtMs: Date.now() }),
+    waitForExit: async () => ({ exitCode: 0 }),
     readLog: async () => undefined,
     removeContainer: async (id: string) => void removed.push(id),
   } as unknown as Engine
@@ -53,7 +53,7 @@ async function endOf(stop: PublisherStop) {
     session: 's2',
     bootId: 'b1',
     engine,
-    earlierOutages: [],
+    engineOutages: () => [],
     controlPlane: {
       claim: async () => ({ kind: 'ok', value: GRANT }),
       finish: () => new Promise(() => undefined),

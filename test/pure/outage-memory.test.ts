@@ -23,9 +23,10 @@ function memoryOver(failure: { error: EngineError | null }, text?: string) {
 
 test('an outage is from the first call that nobody took to the first that was answered', async () => {
   const failure: { error: EngineError | null } = { error: away('ECONNREFUSED') }
-  const { engine, kept } = memoryOver(failure)
+  const { memory, engine, kept } = memoryOver(failure)
   await expect(engine.waitForExit('c1', signal)).rejects.toBe(failure.error)
   await expect(engine.inspectContainer('c1', signal)).rejects.toBe(failure.error)
+  expect(memory.list()).toEqual([])
   failure.error = null
   await engine.inspectContainer('c1', signal)
   await engine.waitForExit('c1', signal)
@@ -41,7 +42,7 @@ test('the next process knows it, also where it lasted when its process ended', (
     { fromMs: 3, toMs: null },
   ])
   const before = Date.now()
-  const { earlier } = memoryOver({ error: null }, text).memory
+  const earlier = memoryOver({ error: null }, text).memory.list()
   expect(earlier).toEqual([
     { fromMs: 1, toMs: 2 },
     { fromMs: 3, toMs: expect.any(Number) },
@@ -53,5 +54,5 @@ test('a fault of an engine that is there is no outage, and what nobody can read 
   const failure = { error: away('ETIMEDOUT') }
   const { memory, engine, kept } = memoryOver(failure, 'not json')
   await expect(engine.waitForExit('c1', signal)).rejects.toBe(failure.error)
-  expect([kept, memory.earlier]).toEqual([[], []])
+  expect([kept, memory.list()]).toEqual([[], []])
 })

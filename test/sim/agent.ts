@@ -98,7 +98,7 @@ function partsOf(world: AgentWorld, agent: Agent, { proc, session }: AgentRun): 
     config,
     log: world.log ?? quiet,
     engine: outages.watch(hooks.engine(createSimEngine({ loop, random: nats.random, machine }))),
-    earlierOutages: outages.earlier,
+    engineOutages: outages.list,
     controlPlane: hooks.calls(createControlPlane({ url: config.url, session, key: () => agent.id, post: world.post })),
     machine: read,
     session,

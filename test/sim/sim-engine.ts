@@ -205,10 +205,9 @@ function waitForExit(
     signal,
     run(answer) {
       const container = find(id, action)
-      const answeredAtMs = Date.now()
       const tell = (): void => {
         container.watchers.delete(onNews)
-        world.loop.at(world.machine.engine, AFTER_EXIT_MS, () => answer({ exitCode: container.exitCode, answeredAtMs }))
+        world.loop.at(world.machine.engine, AFTER_EXIT_MS, () => answer({ exitCode: container.exitCode }))
       }
       const onNews = (news: unknown): void => void (news === 'end' && tell())
       if (container.status === 'running') container.watchers.add(onNews)
