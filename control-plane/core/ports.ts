@@ -214,7 +214,7 @@ export interface JobStore {
 
   /** Joining again with the same nkey replaces key, name, pool, labels and session: the same agent id. */
   joinAgent(agent: NewAgent, joinTokenHash: string): Promise<AgentRecord | 'bad_token'>
-  /** Sees a session for the first time: it becomes the current one, unless it began before that. An older one: superseded. Renews the lease. */
+  /** A session seen first becomes the current one, unless it began before that; an older one: superseded. Renews the lease. */
   recordBeat(beat: Beat): Promise<BeatResult>
   /** Whose key it is, and the job that the call is about, in one read. */
   agentAndJob(keyHash: string, job: JobKey | null): Promise<readonly [AgentRecord | null, JobRecord | null]>
