@@ -32,7 +32,8 @@ export interface FollowOptions extends UpdatesOptions {
   readonly idleMs?: number | undefined
 }
 
-const backoff = { firstMs: 250, maxMs: 10_000 }
+/** A server that is back finds its readers back within five seconds. */
+const backoff = { firstMs: 250, maxMs: 4_000 }
 /** A connection that lived this long was a good one: the next failure starts from the shortest delay. */
 const goodUptimeMs = 5_000
 /** How often the same hole is asked for again before it counts as lost. */

@@ -7,7 +7,7 @@ import type { JobView } from '../../shared/job.ts'
 import type { FinalJob, History } from './history.ts'
 import { ENDS, type BookedJob, type JobBook } from './job-book.ts'
 import { pause } from './load.ts'
-import { runningOn } from './stage-engines.ts'
+import { containersOn } from './stage-engines.ts'
 import type { Stage } from './stage.ts'
 import { storyRuns } from './story-runs.ts'
 import type { TenantCalls } from './tenant-calls.ts'
@@ -106,8 +106,8 @@ function finalOf(view: JobView): FinalJob {
 /** Containers and their processes, by the engines' word and by the kernel's. */
 async function lookForRemains({ stage, history }: FinalOptions): Promise<void> {
   for (const { part, engine } of stage.agents)
-    for (const { job, attempt } of (await runningOn(engine.socketPath)) ?? [])
-      history.note({ op: 'left', where: part.name, what: `container of ${job}, attempt ${attempt}` })
+    for (const { job, attempt, state } of (await containersOn(engine.socketPath)) ?? [])
+      history.note({ op: 'left', where: part.name, what: `container (${state}) of ${job}, attempt ${attempt}` })
   const own = readProc('self', 'cgroup')
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     const isProcess = readProc(pid, 'environ').includes('CHAOS_CONTAINER=')

@@ -62,7 +62,12 @@ export type ChaosEvent = { readonly t: number } & (
   /** Somebody read what belongs to another tenant. */
   | { readonly op: 'taint'; readonly tenant: string; readonly where: string }
   | { readonly op: 'stranger'; readonly tenant: string; readonly job: string; readonly status: number }
-  | { readonly op: 'rss'; readonly mb: Readonly<Record<string, number>> }
+  /** What each process of the stage holds: MiB of memory and open files. */
+  | {
+      readonly op: 'rss'
+      readonly mb: Readonly<Record<string, number>>
+      readonly fds: Readonly<Record<string, number>>
+    }
   | { readonly op: 'exit'; readonly part: string; readonly code: number | null; readonly said: string }
   | { readonly op: 'final'; readonly job: FinalJob }
   | { readonly op: 'left'; readonly where: string; readonly what: string }

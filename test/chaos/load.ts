@@ -14,6 +14,8 @@ export interface LoadOptions {
   readonly book: JobBook
   readonly history: History
   readonly random: Seeded
+  /** Between two jobs on average, when all is well. */
+  readonly everyMs: number
   /** No new jobs from here on; what was begun is brought to an answer. */
   readonly enough: AbortSignal
   /** Nothing at all from here on. */
@@ -23,7 +25,6 @@ export interface LoadOptions {
 const SUBMITTERS = 4
 /** More waiting jobs would only wait longer. */
 const MAX_LIVE = 64
-const EVERY_MS = 40
 
 export async function runLoad(options: LoadOptions): Promise<void> {
   let number = 0
@@ -35,7 +36,7 @@ export async function runLoad(options: LoadOptions): Promise<void> {
       else {
         const calls = random.pick(options.tenants)
         await submit(options, calls, planJob(random, calls.tenant, (number += 1)), random)
-        await pause(EVERY_MS * SUBMITTERS * random.next() * 2, options.enough)
+        await pause(options.everyMs * SUBMITTERS * random.next() * 2, options.enough)
       }
     }
   }

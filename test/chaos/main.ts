@@ -1,6 +1,6 @@
-// `npm run chaos -- --minutes M --seed S [--json] [--keep]`: real processes, a nemesis, and a reading of everything at the
-// end. Exit code 1 if any promise was broken. With --json the last line is the report. --keep leaves the folder with the
-// history and the logs.
+// `npm run chaos -- --minutes M --seed S [--soak] [--json] [--keep]`: real processes, a nemesis, and a reading of everything
+// at the end. Exit code 1 if any promise was broken. With --json the last line is the report. --keep leaves the folder with
+// the history and the logs. --soak takes its time: few jobs, few faults, and nothing that each process holds may grow.
 
 import { parseArgs } from 'node:util'
 import { INNER, runInside } from './namespace.ts'
@@ -10,6 +10,7 @@ const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '2' },
     seed: { type: 'string', default: '1' },
+    soak: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
   },
@@ -29,7 +30,15 @@ async function main(): Promise<number> {
     void process.stderr.write(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(6)} s  ${what}\n`)
   if (values.keep) say(`history and logs are in ${dir}`)
   const minutes = Number(values.minutes)
-  const { report, violations } = await runChaos({ dir, minutes, seed: Number(values.seed), say, stop: stop.signal })
+  const { soak } = values
+  const { report, violations } = await runChaos({
+    dir,
+    minutes,
+    seed: Number(values.seed),
+    soak,
+    say,
+    stop: stop.signal,
+  })
   say(violations.length === 0 ? 'every promise was kept' : `${violations.length} violations`)
   if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`)
   return stop.signal.aborted || violations.length > 0 ? 1 : 0

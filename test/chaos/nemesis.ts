@@ -1,9 +1,8 @@
-// Does harm by a seeded plan: every one and a half to three seconds a fault, on something that no other fault holds, each
-// with its own length and its own healing. When it is stopped, it waits until everything is healed.
+// Does harm by a seeded plan: when it is time a fault, on something that no other fault holds, each with its own length
+// and its own healing. When it is stopped, it waits until everything is healed.
 
 import type { History } from './history.ts'
 import type { Seeded } from './seeded.ts'
-import { pause } from './load.ts'
 
 export interface Fault {
   readonly kind: string
@@ -23,13 +22,12 @@ export interface NemesisOptions {
   readonly faults: readonly Fault[]
   readonly random: Seeded
   readonly history: History
+  /** Resolves when the next fault is due, or with `enough`. */
+  readonly due: (random: Seeded, enough: AbortSignal) => Promise<void>
   readonly enough: AbortSignal
 }
 
-const MIN_PAUSE_MS = 1_200
-const MAX_PAUSE_MS = 2_600
-
-export async function runNemesis({ faults, random, history, enough }: NemesisOptions): Promise<void> {
+export async function runNemesis({ faults, random, history, due, enough }: NemesisOptions): Promise<void> {
   const taken = new Set<string>()
   const running = new Set<Promise<void>>()
   const harm = async (kind: string, target: FaultTarget): Promise<void> => {
@@ -44,7 +42,7 @@ export async function runNemesis({ faults, random, history, enough }: NemesisOpt
   }
   const failures: unknown[] = []
   while (!enough.aborted && failures.length === 0) {
-    await pause(random.between(MIN_PAUSE_MS, MAX_PAUSE_MS), enough)
+    await due(random, enough)
     if (enough.aborted) break
     const chosen = choose(faults, taken, random)
     if (!chosen) continue

@@ -2,6 +2,7 @@
 
 import { checkContainers, longestOutliving } from './check-containers.ts'
 import { eventsOf, findingsOf, type Broken, type FaultSpan, type Violation } from './check-input.ts'
+import { checkGrowth, growthOf, type Growth } from './check-growth.ts'
 import { checkMemory, largestMb } from './check-memory.ts'
 import { checkStories, countGaps } from './check-stories.ts'
 import { checkTenancy } from './check-tenancy.ts'
@@ -24,6 +25,8 @@ export interface Report {
   readonly faults: Readonly<Record<string, number>>
   readonly recovery_ms: Readonly<Record<string, Recovery>>
   readonly rss_mb_max: Readonly<Record<string, number>>
+  /** In a soak only: what each process grew by in a minute. */
+  readonly growth_per_minute?: Readonly<Record<string, Growth>>
 }
 
 export interface Verdict {
@@ -32,10 +35,10 @@ export interface Verdict {
   readonly remarks: readonly string[]
 }
 
-export function judge(events: readonly ChaosEvent[], minutes: number): Verdict {
-  const violations = [checkTerminals, checkStories, checkContainers, checkTenancy, checkMemory].flatMap((check) =>
-    check(events),
-  )
+/** `steady`: the run was long and quiet enough that nothing may have grown. */
+export function judge(events: readonly ChaosEvent[], minutes: number, { steady = false } = {}): Verdict {
+  const checks = [checkTerminals, checkStories, checkContainers, checkTenancy, checkMemory]
+  const violations = [...checks, ...(steady ? [checkGrowth] : [])].flatMap((check) => check(events))
   const { plans, finals, faults } = findingsOf(events)
   const count = (broken: Broken): number => violations.filter((violation) => violation.broken === broken).length
   const jobs = [...finals.values()]
@@ -52,6 +55,7 @@ export function judge(events: readonly ChaosEvent[], minutes: number): Verdict {
     faults: tally(faults.map(({ kind }) => kind)),
     recovery_ms: recoveries(faults, jobs, heardOf(events)),
     rss_mb_max: largestMb(events),
+    ...(steady ? { growth_per_minute: growthOf(events) } : {}),
   }
   return { report, violations, remarks: remarksOf(events) }
 }

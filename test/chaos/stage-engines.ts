@@ -76,19 +76,23 @@ export async function startProcessEngine(name: string, dir: string, makePart: Ma
   }
 }
 
-/** What runs there now; null when the engine does not say. */
-export async function runningOn(socketPath: string): Promise<RunningContainer[] | null> {
+interface KeptContainer extends RunningContainer {
+  /** In the engine's words: running, exited, created. */
+  readonly state: string
+}
+
+/** What is there now, running or not; null when the engine does not say. */
+export async function containersOn(socketPath: string): Promise<KeptContainer[] | null> {
   try {
     const { status, body } = await callEngine(socketPath, '/containers/json?all=1', { deadlineMs: 3_000 })
     if (status !== 200) return null
     const found = JSON.parse(body) as { Labels: Record<string, string>; State: string }[]
-    return found
-      .filter(({ State }) => State === 'running')
-      .map(({ Labels }) => ({
-        tenant: Labels['dray.tenant'] ?? '',
-        job: Labels['dray.job'] ?? '',
-        attempt: Number(Labels['dray.attempt']),
-      }))
+    return found.map(({ Labels, State }) => ({
+      tenant: Labels['dray.tenant'] ?? '',
+      job: Labels['dray.job'] ?? '',
+      attempt: Number(Labels['dray.attempt']),
+      state: State,
+    }))
   } catch {
     // Killed or busy: nothing is known of this second.
     return null

@@ -1,10 +1,10 @@
 // Independent eyes: what each engine runs and what each process weighs, once a second, asked of the engines and the
 // kernel and not of the system under test.
 
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import type { History } from './history.ts'
 import { pause } from './load.ts'
-import { runningOn } from './stage-engines.ts'
+import { containersOn } from './stage-engines.ts'
 import type { Stage } from './stage.ts'
 
 const EVERY_MS = 1_000
@@ -14,7 +14,8 @@ export async function watchContainers(stage: Stage, history: History, over: Abor
   await Promise.all(
     stage.agents.map(async ({ part, engine }) => {
       while (!over.aborted) {
-        const containers = await runningOn(engine.socketPath)
+        const kept = await containersOn(engine.socketPath)
+        const containers = kept?.filter(({ state }) => state === 'running')
         if (containers) history.note({ op: 'running', engine: part.name, containers })
         await pause(EVERY_MS, over)
       }
@@ -37,22 +38,32 @@ export async function watchFleet(stage: Stage, history: History, over: AbortSign
   }
 }
 
-export async function watchMemory(stage: Stage, history: History, over: AbortSignal): Promise<void> {
+export async function watchProcesses(stage: Stage, history: History, over: AbortSignal): Promise<void> {
   while (!over.aborted) {
-    const mb = Object.fromEntries(
-      stage.parts.flatMap(({ name, pid }) => {
-        const resident = pid === undefined ? null : residentMb(pid)
-        return resident === null ? [] : [[name, resident]]
-      }),
-    )
-    history.note({ op: 'rss', mb })
+    const ofEach = (measure: (pid: number) => number | null): Record<string, number> =>
+      Object.fromEntries(
+        stage.parts.flatMap(({ name, pid }) => {
+          const held = pid === undefined ? null : measure(pid)
+          return held === null ? [] : [[name, held]]
+        }),
+      )
+    history.note({ op: 'rss', mb: ofEach(residentMb), fds: ofEach(openFiles) })
     await pause(EVERY_MS, over)
   }
 }
 
 function residentMb(pid: number): number | null {
+  const pages = unlessEnded(() => Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]))
+  return pages === null ? null : Math.round((pages * PAGE_BYTES) / 2 ** 20)
+}
+
+function openFiles(pid: number): number | null {
+  return unlessEnded(() => readdirSync(`/proc/${pid}/fd`).length)
+}
+
+function unlessEnded(read: () => number): number | null {
   try {
-    return Math.round((Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]) * PAGE_BYTES) / 2 ** 20)
+    return read()
   } catch {
     // It ended in this moment.
     return null

@@ -272,7 +272,7 @@ describe('promises 4, 5 and 6', () => {
   })
 
   test('a process beyond its bound is found once, at its worst', () => {
-    const rss = [100, 900, 950, 920].map((mb) => ({ op: 'rss' as const, mb: { nats: mb } }))
+    const rss = [100, 900, 950, 920].map((mb) => ({ op: 'rss' as const, mb: { nats: mb }, fds: {} }))
     expect(checkMemory(history({ more: rss }))).toMatchObject([
       { broken: 'memory', what: expect.stringContaining('950') },
     ])
