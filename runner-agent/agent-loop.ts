@@ -7,7 +7,6 @@ import type { AgentConfig } from './config.ts'
 import { containerPolicy } from './container-policy.ts'
 import type { ControlPlane } from './control-plane-client.ts'
 import type { Engine } from './engine/engine-client.ts'
-import type { Outage } from './engine/outage-memory.ts'
 import { retryEngine } from './engine-retry.ts'
 import { findContainers } from './found-containers.ts'
 import { createHeldJobs, type HeldJobs } from './held-jobs.ts'
@@ -23,8 +22,6 @@ export interface AgentParts {
   readonly config: AgentConfig
   readonly log: AgentLog
   readonly engine: Engine
-  /** When it was away, as far as this process and those before it noticed. */
-  readonly engineOutages: () => readonly Outage[]
   readonly controlPlane: ControlPlane
   readonly machine: Machine
   readonly session: string
@@ -144,7 +141,6 @@ function jobDeps(
     session,
     bootId: config.bootId,
     engine: parts.engine,
-    engineOutages: parts.engineOutages,
     controlPlane: parts.controlPlane,
     policy: containerPolicy(config, parts.machine),
     starts: createSemaphore(parts.surroundings.startsAtOnce),

@@ -2,7 +2,7 @@
 // one, or by an engine that starts again. Pure.
 import type { ContainerEnd, KillReason } from '../shared/outcome.ts'
 import { earlierKill, isKill, type KillReasons } from './earlier-kill.ts'
-import type { Outage } from './engine/outage-memory.ts'
+import type { EngineMemory } from './engine/engine-memory.ts'
 
 export interface EndFacts {
   readonly code: number
@@ -11,10 +11,10 @@ export interface EndFacts {
   readonly startedAt: string
   readonly finishedAt: string
   readonly stopSignal: string
-  /** One engine process was there from the start to the end. */
+  /** One engine process was there from the start to the end, as far as this process saw it. */
   readonly uninterrupted: boolean
-  /** When no engine was there, as far as this process and those before it noticed. */
-  readonly outages: readonly Outage[]
+  /** What the engine that is there now saw itself. */
+  readonly memory: EngineMemory
   /** Our last signal, and when the first was sent; null where none was. */
   readonly signal: string | undefined
   readonly sentAtMs: number | null
@@ -26,14 +26,12 @@ export interface EndFacts {
 
 /** Nobody can say how it ended. */
 export const UNKNOWN_END: ContainerEnd = { code: null, oomKilled: false, killedBy: null }
-/** An outage is noticed a little after it began. */
-const NOTICED_WITHIN_MS = 500
 /** What lost its supervisor comes back so. */
 const ORPHANED = 255
 
 export function containerEnd(facts: EndFacts): ContainerEnd {
-  const { code, oomKilled, stopSignal, sentAtMs, signal } = facts
-  const interrupted = !facts.uninterrupted || facts.outages.some((outage) => livedIn(outage, facts))
+  const { code, oomKilled, stopSignal, sentAtMs, signal, memory } = facts
+  const interrupted = memory.sawStart === null ? !facts.uninterrupted : !memory.sawStart
   const orphaned = code === ORPHANED && interrupted
   // It had ended by itself before our first signal reached it: then it is not our kill.
   const ours = sentAtMs !== null && !(Date.parse(facts.finishedAt) < sentAtMs)
@@ -42,15 +40,8 @@ export function containerEnd(facts: EndFacts): ContainerEnd {
   // An engine that starts again stops what still runs, as it stops everything.
   const byEngine = orphaned || (interrupted && isKill(code, stopSignal))
   if (byEngine && killedBy === null) return UNKNOWN_END
-  // Its last output went into a pipe that nobody held, and is gone: an exit code alone is no result.
-  const unheard = killedBy === null && facts.outages.some((outage) => endedIn(outage, facts))
+  // No engine saw its end, or one whose successor forgot it. In the first case its last output went into a pipe that
+  // nobody held, and is gone: an exit code alone is no result.
+  const unheard = killedBy === null && memory.sawStart === false && !memory.sawEnd
   return { code, oomKilled, killedBy, ...(unheard ? { unheard } : {}) }
-}
-
-function livedIn({ fromMs, toMs }: Outage, { startedAt, finishedAt }: EndFacts): boolean {
-  return Date.parse(startedAt) < toMs && Date.parse(finishedAt) > fromMs - NOTICED_WITHIN_MS
-}
-
-function endedIn(outage: Outage, facts: EndFacts): boolean {
-  return livedIn(outage, facts) && Date.parse(facts.finishedAt) < outage.toMs
 }

@@ -7,7 +7,6 @@ import type { UpdateBody } from '../shared/update-mapper.ts'
 import type { AgentLog } from './agent-log.ts'
 import type { ControlPlane } from './control-plane-client.ts'
 import type { Engine } from './engine/engine-client.ts'
-import type { Outage } from './engine/outage-memory.ts'
 import type { JobControl } from './job-control.ts'
 import type { Publisher } from './publisher.ts'
 import type { Semaphore } from './semaphore.ts'
@@ -26,8 +25,6 @@ export interface JobDeps {
   readonly session: string
   readonly bootId: string
   readonly engine: Engine
-  /** When it was away, as far as this process and those before it noticed. */
-  readonly engineOutages: () => readonly Outage[]
   readonly controlPlane: ControlPlane
   readonly policy: ContainerPolicy
   readonly starts: Semaphore

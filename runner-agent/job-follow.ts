@@ -2,9 +2,12 @@
 // and say what that means. Works the same for a container that was just started and for one that was found.
 import { outcomeOf, type ContainerEnd, type Outcome } from '../shared/outcome.ts'
 import { effectiveLimits } from '../shared/job-spec.ts'
-import { containerEnd, UNKNOWN_END } from './container-end.ts'
+import { containerEnd, UNKNOWN_END, type EndFacts } from './container-end.ts'
+import { isKill } from './earlier-kill.ts'
 import type { ContainerInspection } from './engine/engine-client.ts'
 import { isEngineError } from './engine/engine-error.ts'
+import { NO_MEMORY, type EngineMemory } from './engine/engine-memory.ts'
+import type { ContainerExit } from './engine/exit-watch.ts'
 import { retryEngine } from './engine-retry.ts'
 import type { JobContext } from './job-context.ts'
 import type { RunningContainer } from './job-start.ts'
@@ -49,7 +52,9 @@ export async function followContainer(job: JobContext, running: RunningContainer
     exited.abort()
     const [last] = await Promise.all([inspectIfThere(job, running.id), output.counted.catch(goneOrThrow)])
     const found = exit && !running.otherBoot ? last : null
-    const end = endOf(job, running, found, exit?.uninterrupted ?? true, await stopper)
+    const memory = found && exit ? await memoryOf(job, running, found, exit) : NO_MEMORY
+    const uninterrupted = exit?.uninterrupted ?? true
+    const end = endOf(job, running, found, { uninterrupted, memory, ...(await stopper) })
     const { timeoutSeconds, memory: memoryBytes } = limits
     const outcome = outcomeOf(
       end,
@@ -89,8 +94,7 @@ function endOf(
   job: JobContext,
   running: RunningContainer,
   found: ContainerInspection | null,
-  uninterrupted: boolean,
-  { signal, sentAtMs }: Stopper,
+  { uninterrupted, memory, signal, sentAtMs }: Pick<EndFacts, 'uninterrupted' | 'memory'> & Stopper,
 ): ContainerEnd {
   if (!found || isBeingRemoved(found)) return UNKNOWN_END
   const { grant, deps, control } = job
@@ -108,12 +112,34 @@ function endOf(
     finishedAt,
     stopSignal: stopSignalOf(job, found),
     uninterrupted,
-    outages: deps.engineOutages(),
+    memory,
     signal,
     sentAtMs,
     reason,
     earlier: running.adopted ? earlier : null,
   })
+}
+
+/**
+ * Asked where it may matter: this process did not see all of its life, or it was killed by nobody of ours. An engine that
+ * is asked to end stops its containers and still tells it; by the time it answers this, it is another one.
+ */
+async function memoryOf(
+  job: JobContext,
+  { id, adopted }: RunningContainer,
+  found: ContainerInspection,
+  { exitCode, uninterrupted }: ContainerExit,
+): Promise<EngineMemory> {
+  const { deps, control } = job
+  const killed = isKill(exitCode, stopSignalOf(job, found)) && control.reason === null
+  if (!adopted && uninterrupted && !killed) return NO_MEMORY
+  try {
+    return await retryEngine(() => deps.engine.recall(id, control.letGo), control.letGo, 1000)
+  } catch (error) {
+    // An engine that keeps no events.
+    if (isEngineError(error)) return NO_MEMORY
+    throw error
+  }
 }
 
 /** By somebody else: what its state says then may be the removal's kill. */

@@ -10,7 +10,6 @@ import { readMachine } from './capacity.ts'
 import type { AgentConfig } from './config.ts'
 import { createControlPlane } from './control-plane-client.ts'
 import { createEngine } from './engine/engine-client.ts'
-import { openOutageMemory } from './engine/outage-memory.ts'
 import { retryEngine } from './engine-retry.ts'
 import { becomeMember, joinOnce, JoinRefused } from './join.ts'
 import { createAgentConnection } from './nats-connection.ts'
@@ -58,8 +57,7 @@ export async function startAgent(config: AgentConfig, log: AgentLog = createAgen
 async function joinedParts(config: AgentConfig, folder: StateFolder, log: AgentLog): Promise<AgentParts> {
   // Nothing here is waited for without an end of its own, but joining a control plane that is not there yet.
   const { signal } = new AbortController()
-  const outages = openOutageMemory(await folder.readOutages(), (text) => folder.writeOutages(text))
-  const engine = outages.watch(createEngine({ socketPath: config.dockerSocket }))
+  const engine = createEngine({ socketPath: config.dockerSocket })
   const machine = await retryEngine(() => readMachine(engine, config, signal), signal)
   for (const warning of machine.warnings) log.warn(warning)
   const session = await folder.nextSession()
@@ -72,7 +70,6 @@ async function joinedParts(config: AgentConfig, folder: StateFolder, log: AgentL
     config,
     log,
     engine,
-    engineOutages: outages.list,
     controlPlane,
     machine,
     session,

@@ -1,5 +1,5 @@
-// The folder that makes an agent the same agent after a restart: its nkey seed, what it was given when it joined, the name
-// of its newest process, and when its engine was away. Nothing about jobs is in it. Promises: only its owner can read it;
+// The folder that makes an agent the same agent after a restart: its nkey seed, what it was given when it joined, and the
+// name of its newest process. Nothing about jobs is in it. Promises: only its owner can read it;
 // one process holds it at a time, by a lock that the kernel drops with the process, however that ends; a file in it is
 // whole or absent.
 import { randomBytes } from 'node:crypto'
@@ -32,9 +32,6 @@ export interface StateFolder {
   /** Null before the first join. */
   readMembership(): Promise<Membership | null>
   writeMembership(membership: Membership): Promise<void>
-  readOutages(): Promise<string | undefined>
-  /** In the order of the calls; where it fails nothing is remembered. */
-  writeOutages(text: string): void
   /** The name of the process that begins now: later than all before it. */
   nextSession(): Promise<string>
   /** Lets the next process in. */
@@ -48,7 +45,6 @@ export class StateFolderHeld extends Error {
 const SEED_FILE = 'agent.nk'
 const MEMBERSHIP_FILE = 'membership.json'
 const SESSION_FILE = 'session'
-const OUTAGES_FILE = 'engine-outages.json'
 
 export async function openStateFolder(dir: string): Promise<StateFolder> {
   await mkdir(dir, { recursive: true, mode: 0o700 })
@@ -57,16 +53,10 @@ export async function openStateFolder(dir: string): Promise<StateFolder> {
   try {
     const seed = await readOrMakeSeed(path.join(dir, SEED_FILE))
     const membershipFile = path.join(dir, MEMBERSHIP_FILE)
-    const outagesFile = path.join(dir, OUTAGES_FILE)
-    let written = Promise.resolve()
     return {
       seed,
       readMembership: () => readMembership(membershipFile),
       writeMembership: (membership) => writeWhole(membershipFile, JSON.stringify(membership)),
-      readOutages: () => readIfThere(outagesFile),
-      writeOutages(text) {
-        written = written.then(() => writeWhole(outagesFile, text)).catch(() => undefined)
-      },
       nextSession: () => nextSession(path.join(dir, SESSION_FILE)),
       release: () => closeServer(lock),
     }

@@ -7,6 +7,7 @@ import Docker from 'dockerode'
 import { attach } from './attach.ts'
 import { classifyFailure } from './classify.ts'
 import { readLog, type LogLine, type LogRequest } from './docker-log.ts'
+import { eventsPath, memoryOf, type EngineMemory } from './engine-memory.ts'
 import { EngineError, isEngineError, type EngineErrorKind } from './engine-error.ts'
 import { lossOf, openResponse, readBody, type EngineCall } from './raw-http.ts'
 import { waitForExit } from './wait.ts'
@@ -28,6 +29,8 @@ export type Engine = {
   createContainer(name: string, options: ContainerOptions, signal?: AbortSignal): Promise<{ id: string }>
   startContainer(id: string, signal?: AbortSignal): Promise<void>
   inspectContainer(id: string, signal?: AbortSignal): Promise<ContainerInspection>
+  /** What it has seen of it, as the process that it is now (engine-memory.ts); `id` in full. */
+  recall(id: string, signal?: AbortSignal): Promise<EngineMemory>
   /** Sends the container's stop signal, waits for the grace, then kills; keep reading its output meanwhile. */
   stopContainer(id: string, graceSeconds: number, signal?: AbortSignal): Promise<void>
   killContainer(id: string, unixSignal?: string, signal?: AbortSignal): Promise<void>
@@ -60,6 +63,7 @@ export const createEngine = ({ socketPath }: { socketPath: string }): Engine => 
     },
     version: async (signal) => objectIn(await ask(socketPath, '/version', signal)),
     info: async (signal) => objectIn(await ask(socketPath, '/info', signal)),
+    recall: async (id, signal) => memoryOf(await ask(socketPath, eventsPath(Date.now()), signal), id),
     ...containerCalls(docker),
     attach: (id, signal) => attach({ socketPath, id, stdin: true, signal }),
     waitForExit: (id, signal) => waitForExit({ socketPath, id, signal }),

@@ -114,12 +114,11 @@ async function lookForRemains({ stage, history }: FinalOptions): Promise<void> {
     // An engine may have forgotten what it started; the kernel has not.
     const group = readProc(pid, 'cgroup')
     const isContainer = group !== own && /\/docker\/[0-9a-f]{64}/.test(group)
-    if (isProcess || isContainer)
-      history.note({
-        op: 'left',
-        where: 'the kernel',
-        what: `process ${pid} of a container (${readProc(pid, 'comm').trim()})`,
-      })
+    const name = readProc(pid, 'comm').trim()
+    // Docker's own, before it becomes the program: an engine that dies in the middle of a start leaves it behind.
+    if (isContainer && name.startsWith('runc:[')) history.note({ op: 'half_started', pid })
+    else if (isProcess || isContainer)
+      history.note({ op: 'left', where: 'the kernel', what: `process ${pid} of a container (${name})` })
   }
 }
 

@@ -71,6 +71,8 @@ export type ChaosEvent = { readonly t: number } & (
   | { readonly op: 'exit'; readonly part: string; readonly code: number | null; readonly said: string }
   | { readonly op: 'final'; readonly job: FinalJob }
   | { readonly op: 'left'; readonly where: string; readonly what: string }
+  /** Left half started by an engine that was killed: it never began what it was to run, and no engine knows it. */
+  | { readonly op: 'half_started'; readonly pid: string }
 )
 
 export type Untimed<T> = T extends unknown ? Omit<T, 't'> : never

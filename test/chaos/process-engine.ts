@@ -32,6 +32,14 @@ for (const id of readdirSync(folder)) {
   else rmSync(join(folder, id), { recursive: true, force: true })
 }
 
+/** As Docker: only the latest, only in memory; what an earlier process left or lost is not among them. */
+const KEPT_EVENTS = 256
+const events: { Action: string; Actor: { ID: string } }[] = []
+function remember(Action: string, { note }: Container): void {
+  events.push({ Action, Actor: { ID: note.id } })
+  if (events.length > KEPT_EVENTS) events.shift()
+}
+
 const WHOLE: Readonly<Record<string, () => unknown>> = {
   '/version': () => ({ Version: VERSION, ApiVersion: '1.45', Os: 'linux', Arch: 'amd64', Components: [] }),
   '/info': () => ({
@@ -49,7 +57,12 @@ const WHOLE: Readonly<Record<string, () => unknown>> = {
 
 const CONTAINER_CALLS: Readonly<Record<string, (call: Call) => void | Promise<void>>> = {
   'GET json': ({ response, container }) => send(response, 200, inspection(container)),
-  'POST start': ({ response, container }) => send(response, container.start() === 'started' ? 204 : 304),
+  'POST start': ({ response, container }) => {
+    if (container.start() === 'already') return send(response, 304)
+    remember('start', container)
+    void container.exited().then(() => remember('die', container))
+    send(response, 204)
+  },
   'POST wait': async ({ response, container }) => {
     response.writeHead(200, { 'Content-Type': 'application/json' }).flushHeaders()
     // Docker takes "not running" as true at once, before the start too.
@@ -85,6 +98,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   if (path === '/_ping') return void response.end('OK')
   const whole = WHOLE[path]
   if (whole) return send(response, 200, whole())
+  if (path === '/events') return void response.end(events.map((event) => `${JSON.stringify(event)}\n`).join(''))
   if (path === '/containers/json') return send(response, 200, list(url.searchParams))
   if (path === '/containers/create') return create(request, response, url.searchParams.get('name') ?? '')
   if (/^\/images\/.+\/json$/.test(path)) return send(response, 200, { Id: IMAGE_ID, RepoDigests: [] })

@@ -75,6 +75,7 @@ function remarksOf(events: readonly ChaosEvent[]): string[] {
     `updates read by clients: ${updates}; gaps said: ${countGaps(events)}`,
     `longest a container was seen beyond its attempt: ${(longestOutliving(events) / 1_000).toFixed(1)} s`,
     `processes that ended by themselves: ${textOf(exits) || 'none'}`,
+    `starts that a killed engine left half done: ${eventsOf(events, 'half_started').length}`,
     `streams closed: ${textOf(tally(eventsOf(events, 'close').map(({ code }) => `${code}`)))}`,
   ]
 }

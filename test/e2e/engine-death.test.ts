@@ -1,7 +1,6 @@
 // The engine dies under a running job and is started again: what it ends then is its own doing, not the job's.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { startTimeOf, waitForExit } from '../../deploy/engine-process.ts'
 import { startEngine } from '../../deploy/engine.ts'
@@ -25,17 +24,18 @@ function endShims(stateDir: string): void {
   }
 }
 
-async function killEngine(pid: number): Promise<void> {
+async function endEngine(pid: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
   const startTime = startTimeOf(pid)
-  process.kill(pid, 'SIGKILL')
-  await waitForExit(pid, startTime, 5_000)
+  process.kill(pid, signal)
+  await waitForExit(pid, startTime, 30_000)
 }
 
-interface Kill {
+interface Death {
   readonly script: string
+  readonly signal?: 'SIGKILL' | 'SIGTERM'
   /** The engine stays away until the container has ended. */
   readonly untilEnded?: boolean
-  /** The agent is killed as well, before it can tell anybody. */
+  /** The agent is killed before, and started again when there is an engine again: nobody saw anything. */
   readonly agentToo?: boolean
 }
 
@@ -47,8 +47,8 @@ async function processOf(socketPath: string): Promise<number> {
   return (await engine.inspectContainer(running?.id ?? '', signal)).State.Pid
 }
 
-/** How a job ends whose engine is killed when it has said "begin", and started again. */
-async function endAcrossKill({ script, untilEnded = false, agentToo = false }: Kill): Promise<TerminalUpdate> {
+/** How a job ends whose engine dies when it has said "begin", and is started again. */
+async function endAcross({ script, signal = 'SIGKILL', untilEnded, agentToo }: Death): Promise<TerminalUpdate> {
   // Short: a Unix socket lies below it.
   const stateDir = await mkdtemp('/tmp/ed-')
   const options = { stateDir, network: 'isolated' as const }
@@ -59,18 +59,12 @@ async function endAcrossKill({ script, untilEnded = false, agentToo = false }: K
     const { id } = await stack.client.submit(shell(busybox.image, script))
     for await (const frame of stack.client.updates(id)) if ('content' in frame && frame['content'] === 'begin') break
     const pid = await processOf(engine.socketPath)
-    if (agentToo) await stack.controlPlane.stop('SIGKILL')
-    await killEngine(engine.pid)
+    if (agentToo) await stack.agents[0]?.stop('SIGKILL')
+    await endEngine(engine.pid, signal)
     const ended = () => !existsSync(`/proc/${pid}`)
     if (untilEnded) await eventually(ended, { deadlineMs: 20_000, what: 'the container has ended' })
-    const noted = () => existsSync(join(stack.dir, 'agent-agent-1', 'engine-outages.json'))
-    if (agentToo) await eventually(noted, { deadlineMs: 20_000, what: 'the agent has noticed' })
     engine = await startEngine(options)
-    if (agentToo) {
-      await stack.agents[0]?.stop('SIGKILL')
-      await stack.startControlPlane()
-      stack.agents[0]?.start()
-    }
+    if (agentToo) stack.agents[0]?.start()
     return (await follow(stack.client, id)).terminal
   } finally {
     await stack.close()
@@ -81,17 +75,27 @@ async function endAcrossKill({ script, untilEnded = false, agentToo = false }: K
 }
 
 test('a container that a restarting engine stops is engine_lost, whatever exit code it left', async () => {
-  const terminal = await endAcrossKill({ script: 'echo begin; sleep 60' })
+  const terminal = await endAcross({ script: 'echo begin; sleep 60' })
   expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' } })
 }, 90_000)
 
 // What it printed then went into a pipe that nobody held any more: it looked like a whole story with its end cut off.
 test('a container that ended while no engine was there is engine_lost, with its exit code', async () => {
-  const terminal = await endAcrossKill({ script: 'echo begin; sleep 3; echo end', untilEnded: true })
+  const terminal = await endAcross({ script: 'echo begin; sleep 3; echo end', untilEnded: true })
   expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' }, exit: { code: 0, reason: 'lost' } })
 }, 90_000)
 
-test('an engine and then its agent are killed: the next process knows that the engine was away', async () => {
-  const terminal = await endAcrossKill({ script: 'echo begin; sleep 60', agentToo: true })
+test('a container that an engine stops because it is asked to end is engine_lost', async () => {
+  const terminal = await endAcross({ script: 'echo begin; exec sleep 60', signal: 'SIGTERM' })
   expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' } })
+}, 90_000)
+
+test('an agent and its engine are killed: what the next engine stopped is engine_lost', async () => {
+  const terminal = await endAcross({ script: 'echo begin; sleep 60', agentToo: true })
+  expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' } })
+}, 90_000)
+
+test('an agent and its engine are killed: what ended when neither was there is engine_lost', async () => {
+  const terminal = await endAcross({ script: 'echo begin; sleep 3; echo end', untilEnded: true, agentToo: true })
+  expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' }, exit: { code: 0, reason: 'lost' } })
 }, 90_000)

@@ -44,7 +44,6 @@ function createRig() {
     session: 's1',
     bootId: 'b1',
     engine,
-    engineOutages: () => [],
     controlPlane: {
       claim: async () => ({ kind: 'ok', value: GRANT }),
       finish: async () => ({ kind: 'ok', value: {} }),

@@ -53,7 +53,6 @@ async function endOf(stop: PublisherStop) {
     session: 's2',
     bootId: 'b1',
     engine,
-    engineOutages: () => [],
     controlPlane: {
       claim: async () => ({ kind: 'ok', value: GRANT }),
       finish: () => new Promise(() => undefined),

@@ -1,6 +1,7 @@
 // Whose kill it was: ours, that of a process which died before it said so, or a restarting engine's.
 import { describe, expect, test } from 'vitest'
 import { containerEnd, UNKNOWN_END, type EndFacts } from '../../runner-agent/container-end.ts'
+import { NO_MEMORY } from '../../runner-agent/engine/engine-memory.ts'
 import { earlierKill, type EarlierEnd, type KillReasons } from '../../runner-agent/earlier-kill.ts'
 
 const END: EarlierEnd = {
@@ -37,13 +38,14 @@ describe('the end of a container', () => {
     ...END,
     oomKilled: false,
     uninterrupted: true,
-    outages: [],
+    memory: NO_MEMORY,
     signal: undefined,
     sentAtMs: null,
     reason: null,
     earlier: null,
   }
-  const endedMs = Date.parse(END.finishedAt)
+  const LATER = { sawStart: false, sawEnd: true }
+  const SAME = { sawStart: true, sawEnd: true }
   const by = (code: number, killedBy: unknown = null) => ({ code, oomKilled: false, killedBy })
   const sent = { signal: 'SIGTERM', sentAtMs: Date.parse(END.finishedAt) - 50, reason: 'cancelled' } as const
   test.each([
@@ -57,24 +59,15 @@ describe('the end of a container', () => {
     ['by itself while the engine was restarted', { code: 3, uninterrupted: false }, by(3)],
     [
       'by itself while no engine was there: its last output is lost',
-      { code: 0, uninterrupted: false, outages: [{ fromMs: endedMs - 1_000, toMs: endedMs + 1_000 }] },
+      { code: 0, uninterrupted: false, memory: { sawStart: false, sawEnd: false } },
       { ...by(0), unheard: true },
     ],
-    [
-      'by itself when the engine was there again',
-      { code: 0, uninterrupted: false, outages: [{ fromMs: endedMs - 2_000, toMs: endedMs - 1_000 }] },
-      by(0),
-    ],
-    [
-      'without its supervisor, as only the process before could know',
-      { code: 255, outages: [{ fromMs: endedMs - 2_000, toMs: endedMs - 1_000 }] },
-      UNKNOWN_END,
-    ],
-    [
-      'with 255 of its own, long before an outage',
-      { code: 255, outages: [{ fromMs: endedMs + 9_000, toMs: endedMs + 10_000 }] },
-      by(255),
-    ],
+    ['by itself under an engine that found it', { code: 0, memory: { sawStart: false, sawEnd: true } }, by(0)],
+    ['without its supervisor while no agent was there', { code: 255, memory: LATER }, UNKNOWN_END],
+    ['by the next engine while no agent was there', { code: 137, memory: LATER }, UNKNOWN_END],
+    ['by an engine that was asked to end, and told it', { memory: LATER }, UNKNOWN_END],
+    ['with 255 of its own under one engine', { code: 255, uninterrupted: false, memory: SAME }, by(255)],
+    ['by somebody else under one engine', { code: 137, memory: SAME }, by(137)],
     ['with 255 of its own', { code: 255 }, by(255)],
     ['by the process before', { earlier: { ...NOTHING, timeoutSeconds: 5 } }, by(143, 'timeout')],
     [

@@ -13,7 +13,6 @@ import { createProc, type Loop, type Proc } from './loop.ts'
 import type { Machine, WallClock } from './machine.ts'
 import { createSimAgentConnection } from './sim-agent-connection.ts'
 import type { Nats } from './sim-bus.ts'
-import { openOutageMemory } from '../../runner-agent/engine/outage-memory.ts'
 import { createSimEngine } from './sim-engine.ts'
 
 export interface Agent {
@@ -92,13 +91,11 @@ function partsOf(world: AgentWorld, agent: Agent, { proc, session }: AgentRun): 
     settings: {},
     gpuMemoryBytes: null,
   } as unknown as AgentParts['config']
-  const outages = openOutageMemory(machine.outages, (text) => (machine.outages = text))
   const read = { capacity, posture: { degraded: [] }, gpusByEnvironment: false, warnings: [] }
   return {
     config,
     log: world.log ?? quiet,
-    engine: outages.watch(hooks.engine(createSimEngine({ loop, random: nats.random, machine }))),
-    engineOutages: outages.list,
+    engine: hooks.engine(createSimEngine({ loop, random: nats.random, machine })),
     controlPlane: hooks.calls(createControlPlane({ url: config.url, session, key: () => agent.id, post: world.post })),
     machine: read,
     session,

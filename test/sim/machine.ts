@@ -32,6 +32,9 @@ export interface SimContainer {
   oomKilled: boolean
   startedAtMs: number | null
   finishedAtMs: number | null
+  /** The life of the engine that saw it start, and that saw it end. */
+  startedIn: number | null
+  endedIn: number | null
   /** Its own events, which end with it. */
   readonly life: Proc
   /** Told of each line and of the end; may be gone after that. */
@@ -48,8 +51,8 @@ export interface Machine {
   /** Whoever kills it takes along what it was about to start. */
   engineKills: number
   bootId: string
-  /** What its agent keeps of them beyond its process. */
-  outages: string | undefined
+  /** Which process of its engine it is: none remembers what an earlier one saw. */
+  engineLife: number
   readonly containers: Map<string, SimContainer>
   /** Calls that it has taken while it hung: answered when it goes on. */
   readonly hungCalls: (() => void)[]
@@ -79,6 +82,7 @@ export function createMachine(loop: Loop, history: History, host: Host, wall: Wa
   const end = (container: SimContainer, exitCode: number, oomKilled: boolean): void => {
     if (container.status !== 'running') return
     Object.assign(container, { status: 'exited', exitCode, oomKilled, finishedAtMs: wall(host) })
+    container.endedIn = machine.engineState === 'away' ? null : machine.engineLife
     container.story.endedMs = loop.nowMs
     loop.kill(container.life)
     history.trace('exited', container.name, exitCode)
@@ -108,7 +112,7 @@ export function createMachine(loop: Loop, history: History, host: Host, wall: Wa
     slowStartMs: 0,
     engineKills: 0,
     bootId: `${host.name}-boot-1`,
-    outages: undefined,
+    engineLife: 1,
     containers: new Map(),
     hungCalls: [],
     onEngineLoss: new Set(),
@@ -124,7 +128,7 @@ export function createMachine(loop: Loop, history: History, host: Host, wall: Wa
     },
     start(container) {
       if (container.status !== 'created') return
-      Object.assign(container, { status: 'running', startedAtMs: wall(host) })
+      Object.assign(container, { status: 'running', startedAtMs: wall(host), startedIn: machine.engineLife })
       container.story.startedMs = loop.nowMs
       container.story.startedPlace = history.place()
       history.trace('started', container.name, host.name)
@@ -144,6 +148,7 @@ export function createMachine(loop: Loop, history: History, host: Host, wall: Wa
     },
     loseEngine(killsContainers) {
       machine.engineState = 'away'
+      machine.engineLife += 1
       machine.hungCalls.length = 0
       for (const callback of machine.onEngineLoss) callback()
       machine.onEngineLoss.clear()
@@ -202,6 +207,8 @@ function newContainer(
     oomKilled: false,
     startedAtMs: null,
     finishedAtMs: null,
+    startedIn: null,
+    endedIn: null,
     life: createProc(`container ${name}`, host),
     watchers: new Set(),
   }

@@ -59,6 +59,11 @@ export function createSimEngine(world: EngineWorld): Engine {
         },
       }),
     inspectContainer: (id, signal) => simple('look at container', id, signal, inspectionOf),
+    recall: (id, signal) =>
+      simple('ask about container', id, signal, ({ startedIn, endedIn }) => ({
+        sawStart: startedIn === machine.engineLife,
+        sawEnd: endedIn === machine.engineLife,
+      })),
     stopContainer: async (id, graceSeconds, signal) => {
       await simple('stop container', id, signal, (container) => {
         machine.kill(container, 'SIGTERM')

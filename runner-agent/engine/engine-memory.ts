@@ -1,0 +1,34 @@
+// What the engine process that answers has seen of a container itself. Docker's latest events lie in the memory of its
+// process and go with it, so they tell what nothing on its disk does: whether it was there when the container began and
+// when it ended, or another one before it, or none. True of a kill as well: that of a restarting engine is an end that it
+// saw, of a start that it did not see. Measured on 20.10.24.
+import { z } from 'zod'
+
+export interface EngineMemory {
+  /** Null: its memory does not reach back so far. */
+  readonly sawStart: boolean | null
+  readonly sawEnd: boolean
+}
+
+export const NO_MEMORY: EngineMemory = { sawStart: null, sawEnd: false }
+
+/** Docker keeps as many (`eventsLimit`); one that holds fewer has forgotten none since its process began. */
+const KEPT_EVENTS = 256
+
+const eventSchema = z.object({ Action: z.string(), Actor: z.object({ ID: z.string() }) })
+
+/** All that it still knows: `until` in the past ends the answer at once. */
+export function eventsPath(nowMs: number): string {
+  return `/events?since=0&until=${(nowMs / 1000).toFixed(3)}`
+}
+
+/** `events` as the engine sends them, one JSON object a line. */
+export function memoryOf(events: string, containerId: string): EngineMemory {
+  const lines = events.split('\n').filter((line) => line !== '')
+  const actions = lines.flatMap((line) => {
+    const event = eventSchema.safeParse(JSON.parse(line))
+    return event.success && event.data.Actor.ID === containerId ? [event.data.Action] : []
+  })
+  const sawStart = actions.includes('start') || (lines.length < KEPT_EVENTS ? false : null)
+  return { sawStart, sawEnd: actions.includes('die') }
+}
