@@ -94,6 +94,8 @@ export interface AttemptRecord {
   readonly finishedAtMs: number | null
   /** N, the number of its last update, once its agent said so. */
   readonly updates: number | null
+  /** Where it was lost without a word of its end: the last update that its agent had told to be stored. */
+  readonly told: number | null
   readonly exit: Exit | null
   readonly error: JobError | null
 }

@@ -5,7 +5,8 @@
 //   2. a later attempt has a message in the stream, and all that precedes it was read: the fence. What the earlier one
 //      stores after that message is seen by nobody; or
 //   3. the row says that the attempt is over, its agent does not hold it any more, and all that is stored was read.
-// In the cases 2 and 3 what is missing up to N, where N is known, is a gap.
+// In the cases 2 and 3 what is missing up to N is a gap; where the attempt was lost before it told N, up to the last update
+// that its agent told to be stored.
 import type { AttemptRecord, JobRecord } from '../../shared/job.ts'
 import { isTerminal } from '../../shared/job.ts'
 import type { Bus } from './bus-port.ts'

@@ -71,7 +71,7 @@ export async function* readAttempt(
       const frames = await takeFrames(deps, pump.take(), progress, signal)
       if (frames.length > 0) yield { frames, atEdge: false }
       const end = await endOf(deps, progress)
-      if (end) return yield* missingFrames(attempt, progress.n, end.updates)
+      if (end) return yield* missingFrames(attempt, progress.n, end.updates ?? end.told)
       if (edge !== null && progress.n >= edge) {
         edge = null
         yield { frames: [], atEdge: true }
@@ -129,7 +129,7 @@ async function takeFrames(
   return frames
 }
 
-function* missingFrames(attempt: number, n: number, updates: number | null): Generator<ReadChunk> {
-  if (updates === null || n >= updates) return
-  yield { frames: [gapFrame(seqOf(attempt, n + 1), seqOf(attempt, updates))], atEdge: false }
+function* missingFrames(attempt: number, n: number, last: number | null): Generator<ReadChunk> {
+  if (last === null || n >= last) return
+  yield { frames: [gapFrame(seqOf(attempt, n + 1), seqOf(attempt, last))], atEdge: false }
 }

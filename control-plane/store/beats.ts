@@ -44,6 +44,7 @@ function writeBeat(beat: Beat): SQL[] {
       AND NOT ${beganBeforeCurrent(session)}`,
     sql`INSERT INTO agent_sessions (agent, session, first_seen_at)
       SELECT id, ${session}, ${NOW} FROM agents WHERE ${isAgent} ON CONFLICT DO NOTHING`,
+    keepToldOfDropped(beat),
     sql`UPDATE agents SET
         lease_until = ${NOW} + ${beat.leaseMs}, lease_ms = ${beat.leaseMs}, last_seen_at = ${NOW},
         held = ${later(heldOf(beat), sql`held`)},
@@ -56,6 +57,21 @@ function writeBeat(beat: Beat): SQL[] {
   ]
 }
 
+/**
+ * An attempt that the last list had and this one has not, and whose end was not told: its process died, and its container
+ * is gone. How far it came is forgotten with the old list; after that only its row tells its readers what they miss.
+ */
+function keepToldOfDropped({ agent, session, beat, held }: Beat): SQL {
+  return sql`UPDATE attempts SET told = dropped.n
+    FROM (SELECT old.value ->> 'tenant' AS tenant, old.value ->> 'job' AS job, old.value ->> 'attempt' AS attempt,
+        old.value ->> 'n' AS n
+      FROM agents g, json_each(g.held) old
+      WHERE g.rowid = (SELECT rowid FROM agents WHERE ${isMeant(agent)}) AND g.session = ${session} AND ${beat} > g.beat
+        AND NOT EXISTS (SELECT 1 FROM json_each(${json(held)}) new WHERE ${sameAttempt})) dropped
+    WHERE attempts.tenant = dropped.tenant AND attempts.job = dropped.job AND attempts.attempt = dropped.attempt
+      AND attempts.finished_at IS NULL`
+}
+
 /** Of `agents.session`; false where one of both names tells no order. */
 function beganBeforeCurrent(session: string): SQL {
   const start = startOf(session)
@@ -63,19 +79,22 @@ function beganBeforeCurrent(session: string): SQL {
   return sql`(session GLOB 'life_*' AND ${start} < SUBSTR(session, 1, ${START_LENGTH}))`
 }
 
+const sameAttempt = sql.raw(
+  ['tenant', 'job', 'attempt'].map((name) => `old.value ->> '${name}' = new.value ->> '${name}'`).join(' AND '),
+)
+
 /**
  * What the beat lists; of each attempt the furthest position that its agent ever told. A new process lists what it found
  * before it knows how far that came, and after a wiped stream nobody else knows it either.
  */
 function heldOf({ held }: Beat): SQL {
   const field = (name: string): SQL => sql.raw(`old.value ->> '${name}'`)
-  const same = (name: string): SQL => sql.raw(`old.value ->> '${name}' = new.value ->> '${name}'`)
   return sql`(SELECT json_group_array(json(CASE WHEN ${field('n')} > new.value ->> 'n'
       THEN json_patch(new.value, json_object('n', ${field('n')}, 'stdout_lines', ${field('stdout_lines')},
         'stderr_lines', ${field('stderr_lines')}))
       ELSE new.value END))
     FROM json_each(${json(held)}) new
-    LEFT JOIN json_each(agents.held) old ON ${same('tenant')} AND ${same('job')} AND ${same('attempt')})`
+    LEFT JOIN json_each(agents.held) old ON ${sameAttempt})`
 }
 
 /** Every live job whose assignment names this agent, and those that it holds without one. */

@@ -13,7 +13,7 @@ const ATTEMPTS = sql.raw(`(
   SELECT json_group_array(json_object(
     'attempt', a.attempt, 'agent', a.agent, 'session', a.session, 'gpus', json(a.gpus),
     'imageDigest', a.image_digest, 'claimedAtMs', a.claimed_at, 'startedAtMs', a.started_at,
-    'finishedAtMs', a.finished_at, 'updates', a.updates, 'exit', json(a.exit), 'error', json(a.error)))
+    'finishedAtMs', a.finished_at, 'updates', a.updates, 'told', a.told, 'exit', json(a.exit), 'error', json(a.error)))
   FROM attempts a WHERE a.tenant = j.tenant AND a.job = j.id
 ) AS attempts`)
 

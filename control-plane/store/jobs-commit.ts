@@ -89,12 +89,16 @@ function attemptStatements(change: Change, mine: SQL): SQL[] {
   if (event.type === 'claimed') statements.push(insertAttempt(after, event, mine))
   if (facts) statements.push(...fillAttempt(after, facts, mine))
   const ended = before.assignment
-  // One that was lost says nothing of its end any more.
+  // One that was lost says nothing of its end any more; how far it came is in the last list of what its agent held.
   if (ended && ended.session !== null && after.assignment === null)
-    statements.push(sql`UPDATE attempts SET finished_at = ${NOW}
+    statements.push(sql`UPDATE attempts SET finished_at = ${NOW}, told = COALESCE(${lastTold}, told)
       WHERE ${isAttempt(after, ended.attempt)} AND finished_at IS NULL AND ${mine}`)
   return statements
 }
+
+/** Of a row of attempts. */
+const lastTold = sql`(SELECT h.value ->> 'n' FROM agents g, json_each(g.held) h WHERE g.id = attempts.agent
+  AND h.value ->> 'tenant' = attempts.tenant AND h.value ->> 'job' = attempts.job AND h.value ->> 'attempt' = attempts.attempt)`
 
 function insertAttempt(after: JobState, claim: Extract<JobEvent, { type: 'claimed' }>, mine: SQL): SQL {
   const { session, beat } = claim

@@ -142,6 +142,7 @@ export const attempts = sqliteTable(
     updates: integer(),
     exit: text(),
     error: text(),
+    told: integer(),
   },
   (table) => [primaryKey({ columns: [table.tenant, table.job, table.attempt] })],
 )

@@ -93,6 +93,34 @@ export function changesContract(current: () => StoreUnderTest): void {
     expect(adopted.attempts).toMatchObject([{ attempt: 1, session: 's2' }])
   })
 
+  it('keeps of a lost attempt how far its agent told that it had come', async () => {
+    const { store } = current()
+    const agent = await liveAgent(store)
+    const { state } = await runOn(store, agent)
+    await beat(store, agent, 5, [held(state, 1, { n: 40 })])
+    const silent = await move(store, state, { type: 'lapsed', attempt: 1, reason: 'silence' })
+    const lost = await move(store, silent.state, { type: 'lost', attempt: 1 })
+    expect(lost.attempts).toMatchObject([{ updates: null, told: 40 }])
+    await beat(store, agent, 6, [])
+    expect((await read(store, state)).attempts).toMatchObject([{ told: 40 }])
+  })
+
+  it('keeps it of an attempt that the next process does not list any more, and of none that told its end', async () => {
+    const { store } = current()
+    const agent = await liveAgent(store)
+    const [gone, done] = [await runOn(store, agent), await runOn(store, agent)]
+    await beat(store, agent, 5, [held(gone.state, 1, { n: 7 }), held(done.state, 1, { n: 8 })])
+    await move(store, done.state, finished(done.state, agent), { attempt: { attempt: 1, finishedAtMs: 9, updates: 8 } })
+    await beat(store, agent, 4, [])
+    expect((await read(store, gone.state)).attempts).toMatchObject([{ told: null }])
+    await beat(store, agent, 1, [], { session: 's2' })
+    expect((await read(store, gone.state)).attempts).toMatchObject([{ told: 7 }])
+    expect((await read(store, done.state)).attempts).toMatchObject([{ told: null }])
+    const lost = await move(store, gone.state, { type: 'lapsed', attempt: 1, reason: 'dropped' })
+    const ended = await move(store, lost.state, { type: 'lost', attempt: 1 })
+    expect(ended.attempts).toMatchObject([{ told: 7 }])
+  })
+
   it('goes on to a second attempt: back-off, the lost one ended, the queue entered anew', async () => {
     const { store } = current()
     const agent = await liveAgent(store)

@@ -63,4 +63,24 @@ describe('a store of updates that was wiped', () => {
     expect(lines).toEqual(Array.from({ length: lines.length }, (_, index) => 200 - lines.length + 1 + index))
     expect(lines[0]).toBeLessThanOrEqual(41)
   })
+
+  it('after an attempt was lost: that attempt is a gap, and the retry is whole', async () => {
+    const retries = { max_attempts: 2, on: ['agent_lost' as const] }
+    const { id } = await stack.client.submit(
+      shell(image, 'for i in $(seq 1 100); do echo $i; sleep 0.05; done', { retries }),
+    )
+    // Four seconds: its agent has told several times how far it came.
+    for await (const frame of stack.client.updates(id)) if (field(frame, 'content') === '80') break
+    await stack.agents[0]?.stop('SIGKILL')
+    const queued = async () => expect(await stack.client.show(id)).toMatchObject({ phase: 'queued', attempt: 1 })
+    await eventually(queued, { deadlineMs: 20_000 })
+    await wipeNats()
+    stack.agents[0]?.start()
+    const { updates, gaps, terminal } = await follow(stack.client, id)
+    expect(terminal).toMatchObject({ status: 'completed', attempt: 2 })
+    expect(gaps).toMatchObject([{ from: seqOf(1, 1) }])
+    expect(nOf(gaps[0]?.to ?? 0)).toBeGreaterThan(10)
+    expect(new Set(updates.map(({ attempt }) => attempt))).toEqual(new Set([2]))
+    expect(updates.filter((update) => update['stream'] === 'stdout')).toHaveLength(100)
+  })
 })

@@ -38,6 +38,7 @@ const ENDED: JobRecord = {
       startedAtMs: 2,
       finishedAtMs: 3,
       updates: 5,
+      told: null,
       exit: null,
       error: null,
     },

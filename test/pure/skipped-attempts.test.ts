@@ -16,6 +16,7 @@ const row = (attempt: number): AttemptRecord => ({
   startedAtMs: null,
   finishedAtMs: null,
   updates: null,
+  told: null,
   exit: null,
   error: null,
 })

@@ -57,6 +57,7 @@ export function recordBeat(context: StoreContext, beat: Beat): BeatResult {
   row.leaseMs = beat.leaseMs
   row.leaseUntilMs = now() + beat.leaseMs
   const isLater = beat.beat > row.record.beat
+  if (isLater) keepToldOfDropped(context, row.record.held, beat.held)
   if (isLater) row.leaving = beat.leaving
   row.record = { ...row.record, lastSeenAtMs: now(), ...(isLater ? newsOf(row, beat) : {}) }
   const after = agentOf(context, row)
@@ -65,6 +66,15 @@ export function recordBeat(context: StoreContext, beat: Beat): BeatResult {
     state.assignment?.agent === row.record.id || holds.has(jobKey(state.tenant, state.id))
   const jobs = [...tables.jobs.values()].filter(isMeant).toSorted(compareAge)
   return { kind: 'ok', agent: after, jobs: jobs.map((job) => recordOf(context, job)), changed: hasNews(before, after) }
+}
+
+/** Of an attempt whose process died before it told its end. */
+function keepToldOfDropped({ tables }: StoreContext, old: readonly HeldAttempt[], now: readonly HeldAttempt[]): void {
+  for (const one of old) {
+    if (now.some((other) => isSame(one, other))) continue
+    const row = tables.jobs.get(jobKey(one.tenant, one.job))?.attempts.get(one.attempt)
+    if (row?.record.finishedAtMs === null) row.record = { ...row.record, told: one.n }
+  }
 }
 
 function newsOf({ record }: AgentRow, beat: Beat): Partial<AgentRow['record']> {
@@ -77,11 +87,13 @@ function newsOf({ record }: AgentRow, beat: Beat): Partial<AgentRow['record']> {
   }
 }
 
+function isSame(one: HeldAttempt, other: HeldAttempt): boolean {
+  return one.attempt === other.attempt && one.job === other.job && one.tenant === other.tenant
+}
+
 /** Of each attempt the furthest position that its agent ever told. */
 function furthest(held: readonly HeldAttempt[], now: HeldAttempt): HeldAttempt {
-  const old = held.find(
-    ({ tenant, job, attempt }) => tenant === now.tenant && job === now.job && attempt === now.attempt,
-  )
+  const old = held.find((one) => isSame(one, now))
   if (!old || old.n <= now.n) return now
   const { n, stdout_lines, stderr_lines } = old
   return { ...now, n, stdout_lines, stderr_lines }

@@ -18,6 +18,7 @@ import {
   type AgentRow,
   compareAge,
   compareRows,
+  isAttempt,
   isStillPublishing,
   jobKey,
   recordOf,
@@ -99,7 +100,7 @@ function applyChange(context: StoreContext, change: Change): boolean {
   }
   row.transitions.push(transition)
   stampTimes(row, change, atMs)
-  changeAttempts(row, change, atMs)
+  changeAttempts(context, row, change, atMs)
   row.state = after
   context.onChange(row, change, transition)
   return true
@@ -138,7 +139,12 @@ function stampTimes(row: JobRow, { before, after, attempt, notBeforeMs }: Change
   if (after.phase === 'finished') row.finishedAtMs = atMs
 }
 
-function changeAttempts(row: JobRow, { before, after, event, attempt: facts }: Change, atMs: number): void {
+function changeAttempts(
+  context: StoreContext,
+  row: JobRow,
+  { before, after, event, attempt: facts }: Change,
+  atMs: number,
+): void {
   if (event.type === 'claimed') claimAttempt(row, after, event, atMs)
   const filled = facts && row.attempts.get(facts.attempt)
   if (filled) {
@@ -147,7 +153,10 @@ function changeAttempts(row: JobRow, { before, after, event, attempt: facts }: C
   }
   const ended = before.assignment
   const left = ended && ended.session !== null && after.assignment === null && row.attempts.get(ended.attempt)
-  if (left && left.record.finishedAtMs === null) left.record = { ...left.record, finishedAtMs: atMs }
+  if (!left || left.record.finishedAtMs !== null) return
+  const agent = context.tables.agents.get(left.record.agent)
+  const held = agent?.record.held.find((one) => isAttempt(one, row.state, left.record.attempt))
+  left.record = { ...left.record, finishedAtMs: atMs, told: held?.n ?? left.record.told }
 }
 
 function claimAttempt(
@@ -169,6 +178,7 @@ function claimAttempt(
         startedAtMs: null,
         finishedAtMs: null,
         updates: null,
+        told: null,
         exit: null,
         error: null,
       }

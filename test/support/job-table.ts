@@ -97,6 +97,7 @@ function newAttempt(attempt: number, agent: string): AttemptRecord {
     startedAtMs: null,
     finishedAtMs: null,
     updates: null,
+    told: null,
     exit: null,
     error: null,
   }
