@@ -104,10 +104,14 @@ function createBeat(
   wired: { held: HeldJobs; connection: AgentConnection; machine: MachineWatch; welcome: () => void },
 ): Heartbeat {
   const { log } = parts
+  let askedAt = 0
   return createHeartbeat({
     controlPlane: parts.controlPlane,
     bootId: parts.config.bootId,
-    held: () => wired.held.held(),
+    held() {
+      askedAt = parts.surroundings.bootSeconds()
+      return wired.held.held()
+    },
     news: () => ({ ...wired.machine.news(), ...(wired.held.accepting ? {} : { draining: true }) }),
     onAnswer(answer, listed) {
       wired.machine.told()
@@ -118,7 +122,7 @@ function createBeat(
           .saveJwt(answer.nats_jwt)
           .catch((error: unknown) => log.warn('The state folder cannot be written.', { error: sentenceOf(error) }))
       }
-      wired.held.apply(answer, listed)
+      wired.held.apply(answer, listed, askedAt)
     },
     async onUnknown() {
       try {

@@ -10,7 +10,8 @@ export interface HeldJobs {
   /** A command from NATS: it only says "claim this", and may be repeated, late or forged. */
   command(command: RunCommand): void
   adopt(start: JobStart): void
-  apply(answer: HeartbeatAnswer, listed: readonly HeldAttempt[]): void
+  /** `askedAt`: by the boot clock, when the beat was built. What it lists was renewed after that, however late the answer is. */
+  apply(answer: HeartbeatAnswer, listed: readonly HeldAttempt[], askedAt: number): void
   /** Stops what has not been renewed for its lost_after; to be called about once a second. */
   checkRenewals(): void
   /** No new work from now on. */
@@ -42,7 +43,7 @@ export function createHeldJobs(options: HeldJobsOptions): HeldJobs {
   let accepting = true
   const now = options.bootSeconds
 
-  const applyOne = (wanted: WantedAttempt, listed: HeldAttempt | undefined): void => {
+  const applyOne = (wanted: WantedAttempt, listed: HeldAttempt | undefined, askedAt: number): void => {
     const entry = registry.get(wanted)
     if (!entry) {
       if (accepting && wanted.want === 'run') registry.begin({ key: keyOf(wanted), image: wanted.image })
@@ -52,7 +53,7 @@ export function createHeldJobs(options: HeldJobsOptions): HeldJobs {
       if (mayStop(entry.run, listed)) entry.run.control.drop()
       return
     }
-    entry.renewedAt = now()
+    entry.renewedAt = Math.max(entry.renewedAt, askedAt)
     if (wanted.want === 'cancel') entry.run.control.end('cancelled', wanted.grace_seconds ?? GRACE_SECONDS)
   }
 
@@ -64,9 +65,9 @@ export function createHeldJobs(options: HeldJobsOptions): HeldJobs {
       else if (accepting) registry.begin({ key: keyOf(command), image: command.image ?? undefined })
     },
     adopt: (start) => registry.begin(start),
-    apply(answer, listed) {
+    apply(answer, listed, askedAt) {
       const asked = new Map(listed.map((attempt) => [idOf(attempt), attempt]))
-      for (const wanted of answer.attempts) applyOne(wanted, asked.get(idOf(wanted)))
+      for (const wanted of answer.attempts) applyOne(wanted, asked.get(idOf(wanted)), askedAt)
     },
     checkRenewals() {
       for (const { run, renewedAt } of registry.all())

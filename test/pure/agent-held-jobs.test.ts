@@ -43,8 +43,12 @@ function createRig() {
       return entry.run
     },
   })
-  const answer = (attempts: WantedAttempt[], listed: readonly HeldAttempt[] = jobs.held()): void =>
-    jobs.apply({ lease_seconds: 6, next_beat_seconds: 2, cordoned: false, draining: false, attempts }, listed)
+  const answer = (
+    attempts: WantedAttempt[],
+    listed: readonly HeldAttempt[] = jobs.held(),
+    askedAt = clock.seconds,
+  ): void =>
+    jobs.apply({ lease_seconds: 6, next_beat_seconds: 2, cordoned: false, draining: false, attempts }, listed, askedAt)
   return { jobs, started, clock, answer, pokes: () => pokes }
 }
 
@@ -105,6 +109,17 @@ describe('createHeldJobs()', () => {
     jobs.checkRenewals()
     expect(started[0]?.run.control.reason).toBeNull()
     clock.seconds = 111
+    jobs.checkRenewals()
+    expect(started[0]?.run.control.reason).toBe('lost')
+  })
+
+  test('counts a renewal from the beat that asked for it, however late its answer comes', () => {
+    const { jobs, started, clock, answer } = createRig()
+    jobs.command(COMMAND)
+    const askedAt = (clock.seconds = 40)
+    clock.seconds = 49
+    answer([{ ...KEY, want: 'run' }], jobs.held(), askedAt)
+    clock.seconds = 101
     jobs.checkRenewals()
     expect(started[0]?.run.control.reason).toBe('lost')
   })
