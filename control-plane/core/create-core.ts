@@ -13,19 +13,22 @@ import * as jobs from './jobs.ts'
 import { createPace, type Pace } from './pace.ts'
 import type { JobKey } from './ports.ts'
 import { createScheduler, type Scheduler } from './scheduler.ts'
+import { createSweepWatch, JUDGES_AT_ONCE, type SweepWatch } from './sweep-watch.ts'
 import { sweep } from './sweep.ts'
 
 export const SWEEP_EVERY_MS = 2_000
 
-/** `sweepPace`: shared where one process has many cores (workerd makes one for each request). */
-export function createCore(deps: CoreDeps, sweepPace: Pace = createPace(SWEEP_EVERY_MS)): Core {
+/** `sharedPace`: of sweeps, where one process has many cores (workerd makes one for each request). */
+export function createCore(deps: CoreDeps, sharedPace?: Pace): Core {
   const context: CoreContext = {
     ...deps,
     hint: (key) => deps.bus.publishHint(key),
     pokeScheduler: () => scheduler.poke(),
   }
   const scheduler: Scheduler = createScheduler(context)
-  const sweeper = createSweeper(context, sweepPace)
+  const sweeper = sharedPace
+    ? createSweeper(context, sharedPace, JUDGES_AT_ONCE)
+    : createSweeper(context, createPace(SWEEP_EVERY_MS), createSweepWatch())
   return {
     submit: (spec, options) => jobs.submitJob(context, spec, options),
     showJob: (key) => jobs.showJob(context, key),
@@ -63,12 +66,14 @@ async function authenticateAgent({ store }: CoreDeps, key: string, job: JobKey |
 }
 
 /** At most one sweep at a time, at most one in two seconds, whoever asks. */
-function createSweeper(core: CoreContext, pace: Pace): { tick(): void; close(): Promise<void> } {
+function createSweeper(core: CoreContext, pace: Pace, watch: SweepWatch): { tick(): void; close(): Promise<void> } {
   let running: Promise<void> | null = null
   let closed = false
   const run = async (): Promise<void> => {
     try {
-      await sweep(core)
+      const beganMs = performance.now()
+      await sweep(core, watch.mayJudge(beganMs))
+      watch.swept(beganMs)
     } catch (error) {
       core.log.warn('a sweep failed', { error: String(error) })
     }

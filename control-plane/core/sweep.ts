@@ -18,10 +18,11 @@ const SWEEP_LIMIT = 200
 /** At least this may lie between two sweeps of a control plane that watches. */
 const SWEEPS_APART_MS = 3_500
 
-export async function sweep(core: CoreContext): Promise<void> {
+/** `mayJudge`: whether leases may run out (sweep-watch.ts). */
+export async function sweep(core: CoreContext, mayJudge = true): Promise<void> {
   const view = await core.store.beginSweep({ termMs: blindAfterMs(core.config.leaseMs), limit: SWEEP_LIMIT })
   for (const { record, waitedMs } of view.unclaimed) await settleUnclaimed(core, record, waitedMs)
-  for (const record of view.lapsed) await lapse(core, record)
+  if (mayJudge) for (const record of view.lapsed) await lapse(core, record)
   for (const { record, silentMs } of view.reconnecting) await settleSilent(core, record, silentMs)
   for (const record of view.expired) await applyEvent(core, keyOf(record), { event: { type: 'expired' } }, record)
   if (view.queuedCount > 0) core.pokeScheduler()
