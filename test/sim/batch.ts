@@ -2,8 +2,10 @@
 // with each event in a turn of Node's own, which also shows promises that nobody handles), and shrinks what failed.
 import type { Check, Violation } from './history.ts'
 import { makePlan, type Fault, type Plan } from './plan.ts'
+import { makeRegionsPlan } from './regions-plan.ts'
 import { hooksOf } from './planted.ts'
 import { runSchedule, type Verdict } from './schedule.ts'
+import type { Sample } from './stopwatch.ts'
 
 export interface BatchOrder {
   readonly first: number
@@ -11,6 +13,7 @@ export interface BatchOrder {
   /** Every so many seeds: the other ones are another worker's. */
   readonly step: number
   readonly plant: string | null
+  readonly regions: boolean
   readonly stopsAtFirst: boolean
 }
 
@@ -28,6 +31,7 @@ export interface BatchResult {
   readonly events: number
   readonly counts: Readonly<Record<Check, number>>
   readonly failures: readonly Failure[]
+  readonly samples: readonly Sample[]
 }
 
 const RERUN_EVERY = 100
@@ -37,9 +41,11 @@ const SHRUNK_FAILURES = 3
 export async function runBatch(order: BatchOrder, onProgress: (done: number) => void): Promise<BatchResult> {
   const counts: Record<Check, number> = { lost: 0, doubled: 0, gaps: 0, stale_accepted: 0, orphans: 0, other: 0 }
   const failures: Failure[] = []
+  const samples: Sample[] = []
+  const planOf = order.regions ? makeRegionsPlan : makePlan
   const sums = { schedules: 0, faults: 0, jobs: 0, events: 0 }
   for (let index = 0; index < order.count; index += 1) {
-    const plan = makePlan(order.first + index * order.step)
+    const plan = planOf(order.first + index * order.step)
     const verdict = await runOnce(plan, order.plant, false)
     let violations = [...verdict.violations]
     // What the schedule shows without the planted bug too is not the planted bug.
@@ -50,6 +56,7 @@ export async function runBatch(order: BatchOrder, onProgress: (done: number) => 
     sums.faults += verdict.faults
     sums.jobs += verdict.jobs
     sums.events += verdict.events
+    samples.push(...verdict.samples)
     for (const { check } of violations) counts[check] += 1
     if (violations.length > 0) {
       const isShrunk = order.plant === null && failures.length < SHRUNK_FAILURES
@@ -58,7 +65,7 @@ export async function runBatch(order: BatchOrder, onProgress: (done: number) => 
     }
     if (index % RERUN_EVERY === 0) onProgress(sums.schedules)
   }
-  return { ...sums, counts, failures }
+  return { ...sums, counts, failures, samples }
 }
 
 function runOnce(plan: Plan, plant: string | null, strict: boolean): Promise<Verdict> {

@@ -6,6 +6,7 @@ import { AppError } from '../../shared/errors.ts'
 import { endSeq, isGap, isStateFrame, isTerminalUpdate, type Frame } from '../../shared/update.ts'
 import type { ControlPlane } from './control-plane.ts'
 import type { History, ReadFrame, Reading } from './history.ts'
+import type { Geography } from './geography.ts'
 import type { Hooks } from './hooks.ts'
 import type { Loop, Proc } from './loop.ts'
 import { textOf } from './nats-server.ts'
@@ -21,6 +22,8 @@ export interface ClientWorld extends SocketWorld {
   readonly history: History
   readonly hooks: Hooks
   readonly planes: readonly ControlPlane[]
+  readonly choose: Geography['choose']
+  readonly onFrame?: ((client: Proc, job: string, frame: ReadFrame) => void) | undefined
 }
 
 export const TENANT = 'default'
@@ -28,14 +31,15 @@ const ANSWER_MS = 4_000
 const AGAIN_MS = 300
 
 /** Asks one control plane after the other until there is an answer that is no `unavailable`. */
-async function ask<T>(world: ClientWorld, question: (plane: ControlPlane) => Promise<T>): Promise<T> {
+export async function ask<T>(world: ClientWorld, question: (plane: ControlPlane) => Promise<T>): Promise<T> {
   for (;;) {
-    const plane = world.random.pick(world.planes)
+    const plane = world.choose(world.loop.current.host, world.planes)
     try {
       return await before(
         AbortSignal.timeout(ANSWER_MS),
-        world.net.call(plane.proc, () => {
+        world.net.call(plane.proc, async () => {
           plane.core.tick()
+          if (world.admit) await world.admit(plane)
           return question(plane)
         }),
       )
@@ -53,13 +57,16 @@ export async function submitJob(world: ClientWorld, id: string, spec: JobSpec): 
   world.history.trace('accepted', job.id)
 }
 
-export async function cancelJob(world: ClientWorld, job: string, graceSeconds: number): Promise<void> {
+/** False where there was nothing to cancel. */
+export async function cancelJob(world: ClientWorld, job: string, graceSeconds: number): Promise<boolean> {
   try {
     await ask(world, ({ core }) => core.cancelJob({ tenant: TENANT, job }, graceSeconds))
     world.history.trace('cancelled', job)
+    return true
   } catch (error) {
     // Not there yet, or over already.
     world.history.trace('cancel-no', job, error instanceof AppError ? error.code : 'internal')
+    return false
   }
 }
 
@@ -92,6 +99,7 @@ async function readFrom(world: ClientWorld, proc: Proc, job: string, after: numb
       if (isStateFrame(frame)) continue
       const read = readFrameOf(frame)
       reading.frames.push(read)
+      world.onFrame?.(proc, job, read)
       history.trace('frame', proc.name, job, read.kind, read.seq)
       if (read.kind === 'terminal') reading.isWhole = true
       else if (reading.frames.length >= most) break

@@ -34,7 +34,7 @@ const quiet: Log = { info: () => undefined, warn: () => undefined, error: () => 
 export interface ControlPlaneWorld {
   readonly loop: Loop
   readonly nats: Nats
-  readonly linkStore: () => JobStore
+  readonly linkStore: (host: Host) => JobStore
   readonly hooks: Hooks
   readonly log?: Log | undefined
 }
@@ -52,7 +52,7 @@ export function restartControlPlane(world: ControlPlaneWorld, plane: ControlPlan
 
 function begin({ loop, nats, linkStore, hooks, log = quiet }: ControlPlaneWorld, plane: ControlPlane): void {
   const proc = createProc(`control plane @${plane.host.name}`, plane.host)
-  const store = hooks.store(linkStore(), loop)
+  const store = hooks.store(linkStore(plane.host), loop)
   const bus: Bus = hooks.bus(createSimBus(nats, proc))
   const clock: Clock = {
     nowMs: () => Date.now(),

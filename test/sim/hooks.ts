@@ -8,10 +8,13 @@ import type { Engine } from '../../runner-agent/engine/engine-client.ts'
 import type { AgentConnection } from '../../runner-agent/nats-connection.ts'
 import type { Frame } from '../../shared/update.ts'
 import type { Loop } from './loop.ts'
+import { besideReplica } from './store-replica.ts'
 
 export interface Hooks {
   /** The database compares nothing before it writes. */
   readonly isStoreLax: boolean
+  /** Which of its two databases a control plane asks, where it has a replica beside it. */
+  readonly twoStores: (primary: JobStore, replica: JobStore) => JobStore
   readonly store: (store: JobStore, loop: Loop) => JobStore
   readonly bus: (bus: Bus) => Bus
   readonly core: (core: Core, store: JobStore) => Core
@@ -25,6 +28,7 @@ export interface Hooks {
 
 export const NO_HOOKS: Hooks = {
   isStoreLax: false,
+  twoStores: (primary, replica) => besideReplica(primary, replica),
   store: (it) => it,
   bus: (it) => it,
   core: (it) => it,

@@ -7,8 +7,8 @@ import type { ControlPlane } from './control-plane.ts'
 import type { History } from './history.ts'
 import type { Loop } from './loop.ts'
 import type { Network } from './network.ts'
-import type { Prng } from './prng.ts'
 import { before } from './sim-bus.ts'
+import type { Geography } from './geography.ts'
 
 interface Request {
   readonly path: string
@@ -22,17 +22,17 @@ const UNHEALTHY_AFTER_MS = 2_000
 export interface DoorWorld {
   readonly loop: Loop
   readonly net: Network
-  readonly random: Prng
+  readonly choose: Geography['choose']
   readonly history: History
   readonly planes: readonly ControlPlane[]
 }
 
-export function createHttpDoor({ loop, net, random, history, planes }: DoorWorld): Post {
+export function createHttpDoor({ loop, net, choose, history, planes }: DoorWorld): Post {
   const isHealthy = ({ proc }: ControlPlane): boolean =>
     proc.alive && !(proc.paused && loop.nowMs - proc.pausedSinceMs > UNHEALTHY_AFTER_MS)
   return (path, headers, body, signal) => {
     const healthy = planes.filter(isHealthy)
-    const plane = random.pick(healthy.length > 0 ? healthy : planes)
+    const plane = choose(loop.current.host, healthy.length > 0 ? healthy : planes)
     return before(
       signal,
       net.call(plane.proc, () => answer(history, plane, { path, headers, body })),
@@ -58,18 +58,20 @@ async function serve(
   { path, headers, body: text }: Request,
 ): Promise<unknown> {
   const id = (headers['authorization'] ?? '').replace('Bearer ', '')
-  const agent = await store.readAgent(id)
-  if (!agent) throw new AppError('unauthenticated', 'The key is not known.')
-  const call = { agent, session: headers[SESSION_HEADER] ?? '' }
+  const session = headers[SESSION_HEADER] ?? ''
   const body: unknown = JSON.parse(text)
   if (path.endsWith('/heartbeat')) {
-    const wanted = await core.heartbeat(call, body as HeartbeatBody)
+    // Its batch checks the key; other calls read it together with the job that they are about.
+    const wanted = await core.heartbeat({ agent: { keyHash: id }, session }, body as HeartbeatBody)
     for (const { job, attempt, n } of (body as HeartbeatBody).attempts)
-      history.told.push({ agent: id, job, attempt, session: call.session, n, ms: history.nowMs() })
+      history.told.push({ agent: id, job, attempt, session, n, ms: history.nowMs() })
     return wanted
   }
-  if (path.endsWith('/leave')) return core.leave(call)
   const [, tenant = '', job = '', verb] = /\/jobs\/([^/]+)\/([^/]+)\/(claim|finish)$/.exec(path) ?? []
+  const [agent, record] = await store.agentAndJob(id, verb ? { tenant, job } : null)
+  if (!agent) throw new AppError('unauthenticated', 'The key is not known.')
+  const call = { agent, job: record, session }
+  if (path.endsWith('/leave')) return core.leave(call)
   if (verb === 'claim') return core.claim(call, { tenant, job }, claimBodySchema.parse(body))
   if (verb === 'finish') {
     const { attempt } = body as FinishBody

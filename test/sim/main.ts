@@ -3,13 +3,15 @@
 //   --schedules N   how many (default 2,000); --seed S the first seed (1)
 //   --planted       also looks for every planted bug, in at most 10,000 schedules each
 //   --plant NAME    runs with one planted bug
+//   --regions       five control planes in five regions, with replicas of the database that lag; prints latencies, too
 //   --json          the last line is one JSON object
 //
 // The known seeds of seeds.ts come first. Exit code 1 where anything was violated, or a planted bug was not found.
 import { parseArgs } from 'node:util'
 import type { BatchResult, Failure } from './batch.ts'
-import { PLANTED } from './planted.ts'
-import { SEEDS } from './seeds.ts'
+import { PLANTED, PLANTED_IN_REGIONS } from './planted.ts'
+import { latenciesOf, tableOf } from './region-report.ts'
+import { REGION_SEEDS, SEEDS } from './seeds.ts'
 import { startWorkers, type SimWorkers } from './workers.ts'
 
 const WORKERS = 2
@@ -21,6 +23,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     plant: { type: 'string' },
     planted: { type: 'boolean', default: false },
+    regions: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
 })
@@ -29,7 +32,8 @@ const firstSeed = Number(values.seed)
 const plant = values.plant ?? null
 const workers = await startWorkers(WORKERS)
 try {
-  const known = await Promise.all(SEEDS.map(({ seed }) => workers.run(orderOf(seed, 1, 1, null))))
+  const seeds = values.regions ? REGION_SEEDS : SEEDS
+  const known = await Promise.all(seeds.map(({ seed }) => workers.run(orderOf(seed, 1, 1, null))))
   const startedMs = performance.now()
   const parts = await Promise.all(
     Array.from({ length: workers.count }, (_, index) => {
@@ -49,7 +53,7 @@ try {
 }
 
 function orderOf(first: number, count: number, step: number, name: string | null, stopsAtFirst = false) {
-  return { first, count, step, plant: name, stopsAtFirst }
+  return { first, count, step, plant: name, stopsAtFirst, regions: values.regions }
 }
 
 interface PlantedReport {
@@ -60,7 +64,7 @@ interface PlantedReport {
 
 async function findPlanted(sim: SimWorkers): Promise<PlantedReport> {
   const needed = await Promise.all(
-    PLANTED.map(async ({ name, breaks }) => {
+    (values.regions ? PLANTED_IN_REGIONS : PLANTED).map(async ({ name, breaks }) => {
       const { schedules: ran, failures } = await sim.run(orderOf(firstSeed, PLANTED_WITHIN, 1, name, true))
       const [failure] = failures
       const shown = failure ? `found after ${ran}: ${failure.violations[0]?.what ?? ''}` : `NOT found in ${ran}`
@@ -93,6 +97,7 @@ function report(parts: readonly BatchResult[], planted: PlantedReport | null, pe
     other: sum(({ counts }) => counts.other),
     planted,
     schedules_per_s: Math.round(perSecond * 10) / 10,
+    ...(values.regions ? { regions: latenciesOf(parts.flatMap(({ samples }) => samples)) } : {}),
   }
   if (values.json) return console.log(JSON.stringify(figures))
   console.log(
@@ -101,4 +106,5 @@ function report(parts: readonly BatchResult[], planted: PlantedReport | null, pe
       `${figures.faults} injected faults in ${figures.schedules} schedules (${figures.schedules_per_s} a second)` +
       (planted ? `; ${planted.found} of ${planted.of} planted bugs found, median ${planted.median_schedules}` : ''),
   )
+  if (figures.regions) console.log(tableOf(figures.regions))
 }

@@ -19,7 +19,7 @@ export interface Network {
   call<T>(to: Proc, serve: () => Promise<T>): Promise<T>
   /** One way; false where it is lost. */
   send(from: Proc, to: Proc, run: () => void): boolean
-  latencyMs(): number
+  latencyMs(from: Host, to: Host): number
   isOpen(from: Host, to: Host): boolean
   block(from: Host, to: Host): void
   unblock(from: Host, to: Host): void
@@ -33,14 +33,16 @@ export class ConnectionLost extends Error {
 
 export const FAIR: Weather = { lateMs: 0, dropChance: 0, answerLossChance: 0, repeatChance: 0 }
 
-export function createNetwork(loop: Loop, random: Prng): Network {
+/** `wayMs`: what distance adds. */
+export function createNetwork(loop: Loop, random: Prng, wayMs: (from: Host, to: Host) => number = () => 0): Network {
   const weather = { ...FAIR }
   const blocked = new Map<string, number>()
   const watchers: (() => void)[] = []
   let calls = 0
   const idOf = (from: Host, to: Host): string => `${from.name}>${to.name}`
   const isOpen = (from: Host, to: Host): boolean => !blocked.has(idOf(from, to))
-  const latencyMs = (): number => 0.2 + random.next() * 2 + (weather.lateMs > 0 ? random.next() * weather.lateMs : 0)
+  const latencyMs = (from: Host, to: Host): number =>
+    wayMs(from, to) + 0.2 + random.next() * 2 + (weather.lateMs > 0 ? random.next() * weather.lateMs : 0)
   const change = (from: Host, to: Host, by: number): void => {
     const count = (blocked.get(idOf(from, to)) ?? 0) + by
     if (count > 0) blocked.set(idOf(from, to), count)
@@ -59,16 +61,17 @@ export function createNetwork(loop: Loop, random: Prng): Network {
       calls += 1
       return new Promise<T>((resolve, reject) => {
         if (!to.alive) {
-          loop.at(from, latencyMs(), () => reject(new ConnectionLost('refused')))
+          loop.at(from, latencyMs(from.host, to.host), () => reject(new ConnectionLost('refused')))
           return
         }
         if (!isOpen(from.host, to.host) || isLost(weather.dropChance)) return
         const onDeath = (): void => {
-          loop.at(from, latencyMs(), () => reject(new ConnectionLost('reset')))
+          loop.at(from, latencyMs(to.host, from.host), () => reject(new ConnectionLost('reset')))
         }
         const answer = (deliver: () => void): void => {
           to.onDeath.delete(onDeath)
-          if (isOpen(to.host, from.host) && !isLost(weather.answerLossChance)) loop.at(from, latencyMs(), deliver)
+          if (isOpen(to.host, from.host) && !isLost(weather.answerLossChance))
+            loop.at(from, latencyMs(to.host, from.host), deliver)
         }
         const arrive = (): void => {
           serve().then(
@@ -77,13 +80,13 @@ export function createNetwork(loop: Loop, random: Prng): Network {
           )
         }
         to.onDeath.add(onDeath)
-        loop.at(to, latencyMs(), arrive)
-        if (isLost(weather.repeatChance)) loop.at(to, latencyMs() + 50, arrive)
+        loop.at(to, latencyMs(from.host, to.host), arrive)
+        if (isLost(weather.repeatChance)) loop.at(to, latencyMs(from.host, to.host) + 50, arrive)
       })
     },
     send(from, to, run) {
       if (!to.alive || !isOpen(from.host, to.host) || isLost(weather.dropChance)) return false
-      loop.at(to, latencyMs(), run)
+      loop.at(to, latencyMs(from.host, to.host), run)
       return true
     },
     latencyMs,

@@ -3,6 +3,7 @@
 import { submitBodySchema, type JobSpec } from '../../shared/job-spec.ts'
 import type { Script } from './machine.ts'
 import { createPrng, type Prng } from './prng.ts'
+import type { RegionsPlan } from './regions.ts'
 
 export const FAULTS = {
   'agent-crash': 8,
@@ -68,6 +69,8 @@ export interface Plan {
   readonly clients: number
   readonly jobs: readonly JobPlan[]
   readonly faults: readonly Fault[]
+  /** Null: all in one place. */
+  readonly regions: RegionsPlan | null
 }
 
 export function makePlan(seed: number): Plan {
@@ -79,6 +82,7 @@ export function makePlan(seed: number): Plan {
     clients,
     jobs: makeJobs(random, clients),
     faults: makeFaults(random),
+    regions: null,
   }
 }
 

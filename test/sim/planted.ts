@@ -3,15 +3,20 @@
 import { plantedInControlPlane } from './planted-control-plane.ts'
 import { plantedInAgent } from './planted-agent.ts'
 import { plantedInReading } from './planted-reading.ts'
+import { plantedInRegions } from './planted-regions.ts'
 import { NO_HOOKS, type Hooks } from './hooks.ts'
 import type { Planted } from './planted-bug.ts'
 
 export const PLANTED: readonly Planted[] = [...plantedInControlPlane, ...plantedInAgent, ...plantedInReading]
 
+/** Found only where there are replicas of the database. */
+export const PLANTED_IN_REGIONS: readonly Planted[] = plantedInRegions
+
 export function hooksOf(name: string | null): Hooks {
   if (name === null) return NO_HOOKS
-  const planted = PLANTED.find((one) => one.name === name)
+  const all = [...PLANTED, ...PLANTED_IN_REGIONS]
+  const planted = all.find((one) => one.name === name)
   if (!planted)
-    throw new Error(`There is no planted bug "${name}". There are: ${PLANTED.map((one) => one.name).join(', ')}.`)
+    throw new Error(`There is no planted bug "${name}". There are: ${all.map((one) => one.name).join(', ')}.`)
   return { ...NO_HOOKS, ...planted.plant() }
 }

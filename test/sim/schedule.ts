@@ -10,6 +10,7 @@ import { NO_HOOKS, type Hooks } from './hooks.ts'
 import { createHost, type Proc } from './loop.ts'
 import type { JobPlan, Plan } from './plan.ts'
 import { createPrng } from './prng.ts'
+import type { Sample } from './stopwatch.ts'
 import { useSchedule } from './virtual-globals.ts'
 import { createWorld, type World } from './world.ts'
 
@@ -21,6 +22,8 @@ export interface Verdict {
   readonly hash: number
   readonly events: number
   readonly virtualMs: number
+  /** Of a calm schedule over several regions. */
+  readonly samples: readonly Sample[]
 }
 
 export interface RunOptions {
@@ -52,6 +55,7 @@ export async function runSchedule(plan: Plan, options: RunOptions = {}): Promise
   begin(world)
   const progress = { isOver: false, submits: 0, readers: 0 }
   for (const job of plan.jobs) planJob(world, job, progress)
+  planProbes(world, progress)
   const healedMs = planFaults(world)
   planEnd(world, healedMs, progress)
   await loop.run(() => progress.isOver)
@@ -66,11 +70,13 @@ export async function runSchedule(plan: Plan, options: RunOptions = {}): Promise
     hash: history.hash,
     events: loop.events,
     virtualMs: loop.nowMs,
+    samples: world.regions?.samples ?? [],
   }
 }
 
 function begin(world: World): void {
-  for (const name of ['plane0', 'plane1']) world.planes.push(startControlPlane(world.planeWorld, createHost(name)))
+  for (let index = 0; index < world.geography.planes; index += 1)
+    world.planes.push(startControlPlane(world.planeWorld, createHost(`plane${index}`)))
   for (const agent of world.agents) startAgent(world.agentWorld, agent)
 }
 
@@ -85,8 +91,10 @@ function planJob(world: World, job: JobPlan, progress: Progress): void {
   const proc = clients[job.client] as Proc
   progress.submits += 1
   loop.at(proc, job.atMs, () => {
+    const beganMs = loop.nowMs
     void submitJob(clientWorld, job.id, job.spec).then(() => {
       progress.submits -= 1
+      awaited(progress, world.regions?.submitted(proc, clientWorld, job.id, beganMs))
       for (const { client, afterMs, leaves } of job.watchers) {
         const reader = clients[client] as Proc
         progress.readers += 1
@@ -97,7 +105,25 @@ function planJob(world: World, job: JobPlan, progress: Progress): void {
     })
   })
   for (const { afterMs, graceSeconds } of job.cancels)
-    loop.at(proc, job.atMs + afterMs, () => void cancelJob(clientWorld, job.id, graceSeconds))
+    loop.at(proc, job.atMs + afterMs, () => {
+      void cancelJob(clientWorld, job.id, graceSeconds).then((isTaken) => {
+        if (isTaken) awaited(progress, world.regions?.cancelled(clientWorld, job.id))
+      })
+    })
+}
+
+/** Whoever waits for quiet waits for this, too. */
+function awaited(progress: Progress, work: Promise<void> | undefined): void {
+  if (!work) return
+  progress.readers += 1
+  void work.then(() => (progress.readers -= 1))
+}
+
+/** Keys come and go in some region. */
+function planProbes({ loop, clients, clientWorld, regions }: World, progress: Progress): void {
+  if (!regions) return
+  for (const [index, proc] of clients.entries())
+    loop.at(proc, 1_000 + 4_000 * index, () => awaited(progress, regions.probeKeys(clientWorld)))
 }
 
 /** When the last one is over. */

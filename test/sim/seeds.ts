@@ -20,3 +20,9 @@ export const SEEDS: readonly KnownSeed[] = [
   { seed: 629_932, showed: 'late updates of an old attempt were shown while the row of the relay was old' },
   { seed: 41_000_230, showed: 'a process whose first claim nobody answered used numbers again that clients had read' },
 ]
+
+/** Of schedules over several regions. */
+export const REGION_SEEDS: readonly KnownSeed[] = [
+  { seed: 28_983, showed: 'a container lived beyond its lost_after by the way of the last answer to its agent' },
+  { seed: 106_443, showed: 'the lease of a healthy agent ran out after three seconds without any control plane' },
+]

@@ -186,23 +186,26 @@ function openSession(nats: Nats, link: NatsLink, subject: string, fromN: number,
     isOver = true
     wake()
   }
-  /** In the order of the stream; what the way swallows is missed by its heartbeat, and the session ends. */
+  /** What the way swallows, the consumer's making too, is missed by its heartbeat: the session ends. */
+  const breakOff = (): void => {
+    isBroken = true
+    loop.at(proc, nats.random.between(10, 8_000), end)
+    unsubscribe()
+  }
+  /** In the order of the stream. */
   const deliver = (stored: StoredBatch | null): void => {
     if (isOver || isBroken || !proc.alive) return unsubscribe()
-    if (stored === null || !net.isOpen(links.server.host, proc.host)) {
-      isBroken = true
-      loop.at(proc, nats.random.between(10, 8_000), end)
-      return unsubscribe()
-    }
-    lastMs = Math.max(lastMs, loop.nowMs + net.latencyMs())
+    if (stored === null || !net.isOpen(links.server.host, proc.host)) return breakOff()
+    lastMs = Math.max(lastMs, loop.nowMs + net.latencyMs(links.server.host, proc.host))
     loop.at(proc, lastMs - loop.nowMs, () => {
       queue.push(stored)
       wake()
     })
   }
-  net.send(proc, links.server, () => {
+  const isSent = net.send(proc, links.server, () => {
     if (!isOver) unsubscribe = server.consume({ subject, onMessage: deliver }, fromN)
   })
+  if (!isSent) breakOff()
   const unwatch = link.watch({ down: end })
   signal.addEventListener('abort', end, { once: true })
   proc.onDeath.add(stop)

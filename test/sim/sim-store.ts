@@ -13,13 +13,15 @@ export interface SimStore {
 
 export interface SimStoreOptions {
   readonly now: () => number
+  /** A replica's, which somebody else fills. */
+  readonly tables?: Tables
   readonly isLax?: boolean
   /** Each change of a job, in the moment of its commit. */
   readonly onChange?: StoreContext['onChange']
 }
 
-export function createSimStore({ now, isLax = false, onChange = () => undefined }: SimStoreOptions): SimStore {
-  const tables = emptyTables()
+export function createSimStore(options: SimStoreOptions): SimStore {
+  const { now, tables = emptyTables(), isLax = false, onChange = () => undefined } = options
   const context: StoreContext = { tables, now, isLax, onChange }
   return { store: { ...jobCalls(context), ...fleetCalls(context), ...keyCalls(context) }, tables }
 }

@@ -3,15 +3,17 @@
 // time; a dead server is noticed at once.
 import { parseCursor } from '../../shared/position.ts'
 import type { ControlPlane } from './control-plane.ts'
+import type { Geography } from './geography.ts'
 import type { Loop, Proc } from './loop.ts'
 import type { Network } from './network.ts'
-import type { Prng } from './prng.ts'
 
 export interface SocketWorld {
   readonly loop: Loop
   readonly net: Network
-  readonly random: Prng
   readonly planes: readonly ControlPlane[]
+  readonly choose: Geography['choose']
+  /** Reads the caller's key, where that is simulated. */
+  readonly admit?: ((plane: ControlPlane) => Promise<void>) | undefined
   /** Each message on the wire, with the cursor that its connection began at. */
   readonly onWire: (connection: object, job: string, after: number, text: string) => void
 }
@@ -29,7 +31,7 @@ export function createSimWebSocket(world: SocketWorld, client: Proc): typeof glo
       const { pathname, searchParams } = new URL(url)
       const job = pathname.split('/').at(-2) ?? ''
       const after = parseCursor(searchParams.get('after') ?? '0') ?? 0
-      this.#dial(world.random.pick(world.planes), job, after)
+      this.#dial(world.choose(client.host, world.planes), job, after)
     }
 
     #dial(plane: ControlPlane, job: string, after: number): void {
@@ -45,7 +47,7 @@ export function createSimWebSocket(world: SocketWorld, client: Proc): typeof glo
           return
         }
         unsentBytes += sizeBytes
-        lastMs = Math.max(lastMs + 0.001, loop.nowMs + net.latencyMs())
+        lastMs = Math.max(lastMs + 0.001, loop.nowMs + net.latencyMs(server.host, client.host))
         loop.at(client, lastMs - loop.nowMs, () => {
           unsentBytes -= sizeBytes
           if (!this.#isClosed) run()
@@ -56,7 +58,7 @@ export function createSimWebSocket(world: SocketWorld, client: Proc): typeof glo
         server.onDeath.delete(onServerDeath)
       }
       if (!server.alive) {
-        loop.at(client, net.latencyMs(), () => this.#closed(1006, ''))
+        loop.at(client, net.latencyMs(server.host, client.host), () => this.#closed(1006, ''))
         return
       }
       server.onDeath.add(onServerDeath)
@@ -92,7 +94,14 @@ export function createSimWebSocket(world: SocketWorld, client: Proc): typeof glo
         client.onDeath.add(() => loop.at(server, 1, detach))
       }
       const closed = (code: number, reason: string): void => this.#closed(code, reason)
-      net.send(client, server, accept)
+      const refuse = (): void => {
+        hangUpServer()
+        deliver(() => closed(1013, 'try again'))
+      }
+      net.send(client, server, () => {
+        if (world.admit) world.admit(plane).then(accept, refuse)
+        else accept()
+      })
     }
 
     addEventListener(type: string, listener: Listener): void {

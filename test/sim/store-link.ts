@@ -19,15 +19,17 @@ export interface StoreLinkOptions {
   readonly random: Prng
   readonly database: Proc
   readonly troubles: StoreTroubles
+  /** What distance adds, one way. */
+  readonly wayMs?: number
 }
 
 type Method = (...args: unknown[]) => Promise<unknown>
 
 /** The port as one process has it. */
 export function linkStore(store: JobStore, options: StoreLinkOptions): JobStore {
-  const { loop, random, database, troubles } = options
+  const { loop, random, database, troubles, wayMs = 0 } = options
   const latencyMs = (): number =>
-    0.1 + random.next() * 0.5 + (troubles.slowMs > 0 ? random.next() * troubles.slowMs : 0)
+    wayMs + 0.1 + random.next() * 0.5 + (troubles.slowMs > 0 ? random.next() * troubles.slowMs : 0)
   const link =
     (method: Method): Method =>
     (...args) => {

@@ -8,6 +8,7 @@ import type { ControlPlane, ControlPlaneWorld } from './control-plane.ts'
 import { watchWire } from './check-wire.ts'
 import { createHistory, type History } from './history.ts'
 import type { Hooks } from './hooks.ts'
+import { inOnePlace, inRegions, type Geography } from './geography.ts'
 import { createHttpDoor } from './http-door.ts'
 import { createHost, createLoop, createProc, type Host, type Loop, type Proc } from './loop.ts'
 import { createMachine } from './machine.ts'
@@ -16,6 +17,7 @@ import { createNatsServer } from './nats-server.ts'
 import { createNetwork, type Network } from './network.ts'
 import type { Plan } from './plan.ts'
 import { createPrng, type Prng } from './prng.ts'
+import { createRegionWorld, type RegionWorld } from './region-world.ts'
 import { createCoreSubjects, type Nats } from './sim-bus.ts'
 import { createSimStore, type SimStore } from './sim-store.ts'
 import { linkStore, NO_TROUBLES, type StoreTroubles } from './store-link.ts'
@@ -37,6 +39,9 @@ export interface World {
   readonly planeWorld: ControlPlaneWorld
   readonly agentWorld: AgentWorld
   readonly clientWorld: ClientWorld
+  readonly geography: Geography
+  /** Null where all is in one place. */
+  readonly regions: RegionWorld | null
 }
 
 export interface WorldOptions {
@@ -59,7 +64,8 @@ export function createWorld(plan: Plan, { hooks, strict, onTrace }: WorldOptions
   })
   const history = createHistory(() => loop.nowMs, onTrace)
   const random = createPrng(plan.seed + 0x5eed)
-  const net = createNetwork(loop, random)
+  const geography = plan.regions ? inRegions(plan.regions, random) : inOnePlace(random)
+  const net = createNetwork(loop, random, geography.wayMs)
   const natsHost = createHost('nats')
   const links = createNatsLinks(loop, random, net, createProc('nats', natsHost))
   const nats = {
@@ -95,12 +101,14 @@ export function createWorld(plan: Plan, { hooks, strict, onTrace }: WorldOptions
     },
   })
   const databaseProc = createProc('database', createHost('database'))
-  const store = (): ReturnType<typeof linkStore> =>
-    linkStore(database.store, { loop, random, database: databaseProc, troubles })
+  const link = { loop, random, database: databaseProc, troubles }
   const log = onTrace && tracingLog(history, loop)
-  const planeWorld = { loop, nats, linkStore: store, hooks, log }
   const planes: ControlPlane[] = []
   const agents = Array.from({ length: plan.agents }, (_, index) => createAgent(loop, history, database, index))
+  const regions =
+    plan.regions && createRegionWorld({ plan: plan.regions, loop, random, geography, database, link, hooks })
+  const store = regions?.linkStore ?? (() => linkStore(database.store, link))
+  const door = createHttpDoor({ loop, net, choose: geography.choose, history, planes })
   return {
     plan,
     loop,
@@ -116,17 +124,30 @@ export function createWorld(plan: Plan, { hooks, strict, onTrace }: WorldOptions
     clients: Array.from({ length: plan.clients }, (_, index) =>
       createProc(`client${index}`, createHost(`client${index}`)),
     ),
-    planeWorld,
+    planeWorld: { loop, nats, linkStore: store, hooks, log },
     agentWorld: {
       loop,
       nats,
       history,
       hooks,
-      post: createHttpDoor({ loop, net, random, history, planes }),
+      post: regions?.measureClaims(door) ?? door,
       wallMs: wallOf(loop),
       log,
     },
-    clientWorld: { loop, net, random, history, hooks, planes, onWire: watchWire(history) },
+    clientWorld: {
+      loop,
+      net,
+      random,
+      history,
+      hooks,
+      planes,
+      choose: geography.choose,
+      admit: regions?.admit,
+      onFrame: regions?.onFrame,
+      onWire: watchWire(history),
+    },
+    geography,
+    regions,
   }
 }
 
