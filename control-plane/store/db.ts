@@ -8,8 +8,10 @@ import { SQLiteAsyncDialect } from 'drizzle-orm/sqlite-core'
 export type Row = Readonly<Record<string, unknown>>
 
 export interface Db {
-  /** Rows of each statement, all of one moment. Waits for no writer. */
+  /** Rows of each statement, all of one moment: every write that was answered before is in them. Waits for no writer. */
   read(statements: readonly SQL[]): Promise<readonly (readonly Row[])[]>
+  /** The same for what people only look at: a replica may answer, seconds behind. Nothing is ever decided by it. */
+  glance(statements: readonly SQL[]): Promise<readonly (readonly Row[])[]>
   /** One transaction. Rows of each statement that returns any. */
   write(statements: readonly SQL[]): Promise<readonly (readonly Row[])[]>
   /** Waits for what is under way, then lets go of the database. */

@@ -34,15 +34,17 @@ export async function openFileDb(url: string): Promise<Db> {
 function createFileDb(path: string, writer: Client, reader: Client): Db {
   const check = createFileCheck(path)
   const queue = createWriterQueue(writer, { lockWaitMs: LOCK_WAIT_MS, check })
+  const read: Db['read'] = async (statements) => {
+    try {
+      check()
+      return rowsOf(await reader.batch(statements.map(render), 'read'))
+    } catch (error) {
+      throw toAppError(error)
+    }
+  }
   return {
-    async read(statements) {
-      try {
-        check()
-        return rowsOf(await reader.batch(statements.map(render), 'read'))
-      } catch (error) {
-        throw toAppError(error)
-      }
-    },
+    read,
+    glance: read,
     async write(statements) {
       return rowsOf(await queue.write(statements.map(render)))
     },

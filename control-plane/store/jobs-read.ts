@@ -37,7 +37,7 @@ export async function listJobs(db: Db, filter: JobFilter): Promise<Page<JobRecor
   }
   const descending = label ? sql`l.created_at DESC, l.job DESC` : sql`j.created_at DESC, j.id DESC`
   // One more than asked for says whether there is another page.
-  const [rows] = await db.read([
+  const [rows] = await db.glance([
     selectRecords(sql`${from} WHERE ${sql.join(where, sql` AND `)} ORDER BY ${descending} LIMIT ${filter.limit + 1}`),
   ])
   const items = (rows ?? []).slice(0, filter.limit).map(recordOf)

@@ -6,7 +6,7 @@ import type { Metrics } from '../core/ports.ts'
 import { NOW, type Db, type Row } from './db.ts'
 
 export async function readMetrics(db: Db): Promise<Metrics> {
-  const [phases, states, unclaimed, lives] = await db.read([
+  const [phases, states, unclaimed, lives] = await db.glance([
     sql`SELECT phase AS name, COUNT(*) AS count FROM jobs WHERE phase <> 'finished' GROUP BY 1`,
     sql`SELECT CASE WHEN lease_until <= ${NOW} THEN 'lost' WHEN draining + leaving <> 0 THEN 'draining'
         WHEN cordoned <> 0 THEN 'cordoned' ELSE 'ready' END AS name, COUNT(*) AS count

@@ -148,8 +148,10 @@ async function skipAttempts(db: Db, skipped: number): Promise<void> {
 
 /** Of a file that nobody else knows. */
 function plainDb(client: Client): Db {
+  const read: Db['read'] = async (statements) => rowsOf(await client.batch(statements.map(render), 'read'))
   return {
-    read: async (statements) => rowsOf(await client.batch(statements.map(render), 'read')),
+    read,
+    glance: read,
     write: async (statements) => rowsOf(await client.batch(statements.map(render), 'write')),
     close: () => Promise.resolve(client.close()),
   }
