@@ -32,11 +32,15 @@ export interface TestNats {
 
 export interface TestNatsOptions {
   readonly tls?: ServerTls | undefined
+  /** Another server's: one more of the same operator. */
+  readonly identity?: NatsIdentity | undefined
+  /** What an operator may add to the configuration, or change of it. */
+  readonly configure?: ((config: string) => string) | undefined
 }
 
 export async function startNats(options: TestNatsOptions = {}): Promise<TestNats> {
   const folder = await mkdtemp(join(tmpdir(), 'dray-nats-'))
-  const identity = await createIdentity()
+  const identity = options.identity ?? (await createIdentity())
   const [port = 0, websocketPort = 0] = await freePorts(2)
   const storeDir = join(folder, 'store')
   const logFile = join(folder, 'log')
@@ -49,7 +53,7 @@ export async function startNats(options: TestNatsOptions = {}): Promise<TestNats
     websocket: { port: websocketPort },
     tls: options.tls,
   })
-  await writeFile(join(folder, 'nats.conf'), config)
+  await writeFile(join(folder, 'nats.conf'), options.configure?.(config) ?? config)
   const program = await findNatsServer()
   let child: ChildProcess | null = null
   const log = (): Promise<string> => readFile(logFile, 'utf8').catch(() => '')
