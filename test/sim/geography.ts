@@ -20,7 +20,7 @@ export function inOnePlace(random: Prng): Geography {
   return { planes: 2, wayMs: () => 0, choose: (_from, planes) => random.pick(planes), regionOf: () => HOME }
 }
 
-export function inRegions({ agentRegions, strays }: RegionsPlan, random: Prng): Geography {
+export function inRegions({ agentRegions, isCalm }: RegionsPlan, random: Prng): Geography {
   const regions = new Map<string, number>()
   const regionOf = ({ name }: Host): number => {
     const known = regions.get(name) ?? place(name, agentRegions)
@@ -34,7 +34,7 @@ export function inRegions({ agentRegions, strays }: RegionsPlan, random: Prng): 
     regionOf,
     choose(from, planes) {
       const alive = planes.filter(({ proc }) => proc.alive)
-      if (alive.length === 0 || (strays && random.chance(STRAYS))) return random.pick(planes)
+      if (alive.length === 0 || (!isCalm && random.chance(STRAYS))) return random.pick(planes)
       return alive.reduce((best, one) => (wayMs(from, one.host) < wayMs(from, best.host) ? one : best))
     },
   }

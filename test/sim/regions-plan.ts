@@ -20,7 +20,6 @@ export function makeRegionsPlan(seed: number): Plan & { readonly regions: Region
   const agents = isCalm ? REGIONS.length : random.between(3, REGIONS.length)
   const regions = {
     isCalm,
-    strays: !isCalm,
     agentRegions: shuffled(random).slice(0, agents),
     replicas: REGIONS.map(replica),
   }

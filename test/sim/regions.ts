@@ -18,9 +18,8 @@ export function roundTripMs(from: number, to: number): number {
 }
 
 export interface RegionsPlan {
+  /** No faults, and everybody reaches the nearest control plane. */
   readonly isCalm: boolean
-  /** Some callers reach another control plane than the nearest. */
-  readonly strays: boolean
   readonly agentRegions: readonly number[]
   /** One for each region. */
   readonly replicas: readonly ReplicaPlan[]
