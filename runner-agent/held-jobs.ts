@@ -41,6 +41,8 @@ const GRACE_SECONDS = 10
 export function createHeldJobs(options: HeldJobsOptions): HeldJobs {
   const registry = createRegistry(options)
   let accepting = true
+  /** Beats come each third of it, so a shorter lost_after would end jobs that nothing is wrong with. */
+  let leaseSeconds = 0
   const now = options.bootSeconds
 
   const applyOne = (wanted: WantedAttempt, listed: HeldAttempt | undefined, askedAt: number): void => {
@@ -66,12 +68,13 @@ export function createHeldJobs(options: HeldJobsOptions): HeldJobs {
     },
     adopt: (start) => registry.begin(start),
     apply(answer, listed, askedAt) {
+      leaseSeconds = answer.lease_seconds
       const asked = new Map(listed.map((attempt) => [idOf(attempt), attempt]))
       for (const wanted of answer.attempts) applyOne(wanted, asked.get(idOf(wanted)), askedAt)
     },
     checkRenewals() {
       for (const { run, renewedAt } of registry.all())
-        if (now() - renewedAt > run.lostAfterSeconds && run.held().phase !== 'finished')
+        if (now() - renewedAt > Math.max(run.lostAfterSeconds, leaseSeconds) && run.held().phase !== 'finished')
           run.control.end('lost', GRACE_SECONDS)
     },
     refuseNew() {

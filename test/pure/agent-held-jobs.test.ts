@@ -12,7 +12,7 @@ interface Started {
   end(how: RunEnd): Promise<void>
 }
 
-function createRig() {
+function createRig({ lostAfterSeconds = 60 } = {}) {
   const started: Started[] = []
   const clock = { seconds: 0 }
   let pokes = 0
@@ -30,7 +30,7 @@ function createRig() {
           key: start.key,
           control: createJobControl(),
           held: () => ({ ...start.key, phase: entry.phase, n: 0, stdout_lines: 0, stderr_lines: 0 }),
-          lostAfterSeconds: 60,
+          lostAfterSeconds,
           done: done.promise,
         },
         async end(how) {
@@ -109,6 +109,18 @@ describe('createHeldJobs()', () => {
     jobs.checkRenewals()
     expect(started[0]?.run.control.reason).toBeNull()
     clock.seconds = 111
+    jobs.checkRenewals()
+    expect(started[0]?.run.control.reason).toBe('lost')
+  })
+
+  test('ends no job between two beats, however short its lost_after is', () => {
+    const { jobs, started, clock, answer } = createRig({ lostAfterSeconds: 1 })
+    jobs.command(COMMAND)
+    answer([{ ...KEY, want: 'run' }])
+    clock.seconds = 6
+    jobs.checkRenewals()
+    expect(started[0]?.run.control.reason).toBeNull()
+    clock.seconds = 7
     jobs.checkRenewals()
     expect(started[0]?.run.control.reason).toBe('lost')
   })
