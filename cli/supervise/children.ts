@@ -5,7 +5,7 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { loadOrCreateIdentity } from '../../control-plane/bus/identity-file.ts'
-import { natsServerConfig } from '../../control-plane/bus/server-config.ts'
+import { NATS_SERVER_ENV, natsServerConfig } from '../../control-plane/bus/server-config.ts'
 import type { Engine } from '../../deploy/engine.ts'
 import { tryCommand } from '../../deploy/engine-process.ts'
 import { findNatsServer } from '../../deploy/tools.ts'
@@ -32,7 +32,7 @@ export async function natsChild(plan: StackPlan): Promise<ChildSpec> {
   return {
     name: 'nats',
     command: await endingWithUs([await findNatsServer(plan.env), '--config', configPath]),
-    env: plainEnv(plan),
+    env: { ...NATS_SERVER_ENV, ...plainEnv(plan) },
     log: logOf(plan, 'nats'),
     ready: () => greets(natsPort, host),
     stopDeadlineMs: 8_000,

@@ -10,7 +10,7 @@ export interface Growth {
 }
 
 /** Code is compiled, caches and heaps find their size. */
-const WARM_UP_MS = 5 * 60_000
+const WARM_UP_MS = 8 * 60_000
 const BOUND: Growth = { mb: 1, fds: 1 }
 /** The process engines are the stage's own: they keep what they ran, for us to read. */
 const NOT_OURS = /-engine$/

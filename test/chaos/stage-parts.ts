@@ -4,7 +4,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { NatsIdentity } from '../../control-plane/bus/nats-identity.ts'
-import { natsServerConfig } from '../../control-plane/bus/server-config.ts'
+import { NATS_SERVER_ENV, natsServerConfig } from '../../control-plane/bus/server-config.ts'
 import { findNatsServer } from '../../deploy/tools.ts'
 import { eventually } from '../support/eventually.ts'
 import type { History } from './history.ts'
@@ -45,7 +45,7 @@ export async function natsPart(dir: string, volume: Volume, identity: NatsIdenti
   })
   const file = join(dir, 'nats.conf')
   await writeFile(file, config)
-  return { name: 'nats', command: await findNatsServer(), args: ['-c', file], env: {} }
+  return { name: 'nats', command: await findNatsServer(), args: ['-c', file], env: NATS_SERVER_ENV }
 }
 
 export function controlPlanePart(options: {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { NATS_SERVER_ENV } from '../../control-plane/bus/server-config.ts'
 import { controlPlaneSettings } from '../../control-plane/entry/control-plane-config.ts'
 import { bundleWorker } from '../../deploy/worker-bundle.ts'
 import { freePort } from '../support/free-port.ts'
@@ -62,6 +63,13 @@ describe('the images', () => {
     expect([code, said]).toEqual([2, expect.stringContaining('DRAY_URL')])
   })
 })
+
+it.each(['deploy/compose.yaml', 'deploy/systemd/dray-nats.service'])(
+  '%s bounds the memory of nats-server',
+  async (name) => {
+    expect(await read(name)).toMatch(new RegExp(`GOMEMLIMIT.*${NATS_SERVER_ENV.GOMEMLIMIT}`))
+  },
+)
 
 describe('wrangler.toml', () => {
   let toml: string

@@ -3,6 +3,8 @@
 import { expect, test } from 'vitest'
 import { checkGrowth, growthOf } from '../chaos/check-growth.ts'
 
+const WARM_UP_MS = 5 * 60_000
+
 test('what grows from minute to minute after the warm-up is found, what only breathes is not', () => {
   const minutes = Array.from({ length: 14 }, (_, minute) => minute)
   const sample = (minute: number) => ({
@@ -13,11 +15,16 @@ test('what grows from minute to minute after the warm-up is found, what only bre
     fds: { nats: 10, 'cp-1': 20 + minute * 2, 'cp-2': 30 },
   })
   const events = minutes.map(sample)
-  expect(growthOf(events)).toEqual({
+  expect(growthOf(events, WARM_UP_MS)).toEqual({
     nats: { mb: 3, fds: 0 },
     'cp-1': { mb: 0, fds: 2 },
     'cp-2': { mb: 0, fds: 0 },
   })
-  expect(checkGrowth(events).map(({ what }) => what.split(' ')[0])).toEqual(['nats', 'cp-1'])
-  expect(checkGrowth(events.map((event) => ({ ...event, mb: { 'quick-1-engine': event.mb.nats } })))).toEqual([])
+  expect(checkGrowth(events, WARM_UP_MS).map(({ what }) => what.split(' ')[0])).toEqual(['nats', 'cp-1'])
+  expect(
+    checkGrowth(
+      events.map((event) => ({ ...event, mb: { 'quick-1-engine': event.mb.nats } })),
+      WARM_UP_MS,
+    ),
+  ).toEqual([])
 })

@@ -35,14 +35,8 @@ async function runVitest(args: string[], mark: string): Promise<TestCounts> {
   return counts === '' ? { passed: 0, failed: 1, skipped: [] } : (JSON.parse(counts) as TestCounts)
 }
 
-/** All but chaos: what it does to real processes is chosen by a seed, what they do is not. `npm test -- --project chaos`. */
-function everyProject(): string[] {
-  return ['pure', 'sim', 'contract', 'engine', 'e2e', 'edge'].flatMap((name) => ['--project', name])
-}
-
 const mark = randomUUID()
-const given = process.argv.slice(2)
-const counts = await runVitest(given.length > 0 ? given : everyProject(), mark)
+const counts = await runVitest(process.argv.slice(2), mark)
 const left = existsSync('/proc/self/environ') ? await endLeftovers(mark) : []
 for (const what of left) console.error(`left behind by the tests, ended now: ${what}`)
 for (const name of counts.skipped) console.error(`skipped: ${name}`)
