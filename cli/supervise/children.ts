@@ -5,9 +5,10 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { loadOrCreateIdentity } from '../../control-plane/bus/identity-file.ts'
-import { NATS_SERVER_ENV, natsServerConfig } from '../../control-plane/bus/server-config.ts'
+import { natsServerConfig } from '../../control-plane/bus/server-config.ts'
 import type { Engine } from '../../deploy/engine.ts'
 import { tryCommand } from '../../deploy/engine-process.ts'
+import { CONTROL_PLANE_ENV, NATS_SERVER_ENV } from '../../deploy/process-env.ts'
 import { findNatsServer } from '../../deploy/tools.ts'
 import type { Client } from '../../shared/client/create-client.ts'
 import { openBoundedLog, type BoundedLog } from './bounded-log.ts'
@@ -45,6 +46,7 @@ export function controlPlaneChild(plan: StackPlan): ChildSpec {
     name: 'control-plane',
     command: [...nodeCommand(), join(root, 'control-plane', 'entry', 'node.ts')],
     env: {
+      ...CONTROL_PLANE_ENV,
       ...plainEnv(plan),
       DRAY_HOST: plan.host,
       DRAY_PORT: String(plan.httpPort),

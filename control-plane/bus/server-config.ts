@@ -5,12 +5,6 @@
 // Run as written here: plain TCP and TLS (server certificate, client with our CA file) with nats-server 2.15.1.
 import type { NatsIdentity } from './nats-identity.ts'
 
-/**
- * For the environment of each nats-server that we start. Without it the server keeps what readers fetched from its store
- * until Go feels like collecting: its memory grows with the store (793 MiB at a store of 430 MB, measured).
- */
-export const NATS_SERVER_ENV = { GOMEMLIMIT: '256MiB' }
-
 export interface ServerTls {
   readonly certFile: string
   readonly keyFile: string

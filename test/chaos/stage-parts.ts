@@ -4,7 +4,8 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { NatsIdentity } from '../../control-plane/bus/nats-identity.ts'
-import { NATS_SERVER_ENV, natsServerConfig } from '../../control-plane/bus/server-config.ts'
+import { natsServerConfig } from '../../control-plane/bus/server-config.ts'
+import { CONTROL_PLANE_ENV, NATS_SERVER_ENV } from '../../deploy/process-env.ts'
 import { findNatsServer } from '../../deploy/tools.ts'
 import { eventually } from '../support/eventually.ts'
 import type { History } from './history.ts'
@@ -57,6 +58,7 @@ export function controlPlanePart(options: {
   token: string
 }) {
   const env = {
+    ...CONTROL_PLANE_ENV,
     DRAY_HOST: '127.0.0.1',
     DRAY_PORT: String(options.port),
     DRAY_STATE_DIR: join(options.dir, `cp-${options.port}`),

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { NATS_SERVER_ENV } from '../../control-plane/bus/server-config.ts'
 import { controlPlaneSettings } from '../../control-plane/entry/control-plane-config.ts'
+import { CONTROL_PLANE_ENV, NATS_SERVER_ENV } from '../../deploy/process-env.ts'
 import { bundleWorker } from '../../deploy/worker-bundle.ts'
 import { freePort } from '../support/free-port.ts'
 import { manageProcess } from '../support/managed-process.ts'
@@ -64,12 +64,15 @@ describe('the images', () => {
   })
 })
 
-it.each(['deploy/compose.yaml', 'deploy/systemd/dray-nats.service'])(
-  '%s bounds the memory of nats-server',
-  async (name) => {
-    expect(await read(name)).toMatch(new RegExp(`GOMEMLIMIT.*${NATS_SERVER_ENV.GOMEMLIMIT}`))
-  },
-)
+it.each([
+  ['deploy/compose.yaml', NATS_SERVER_ENV],
+  ['deploy/systemd/dray-nats.service', NATS_SERVER_ENV],
+  ['deploy/Dockerfile', CONTROL_PLANE_ENV],
+  ['deploy/systemd/dray-control-plane.service', CONTROL_PLANE_ENV],
+])('%s keeps the memory of its process from growing', async (name, env) => {
+  const text = await read(name)
+  for (const [key, value] of Object.entries(env)) expect(text).toMatch(new RegExp(`\\b${key}\\b.*${value}`))
+})
 
 describe('wrangler.toml', () => {
   let toml: string
