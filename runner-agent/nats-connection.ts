@@ -6,7 +6,7 @@
 // before it: new requests wait, those in flight are waited for, and the socket is opened anew with the newest JWT.
 import { headers, jwtAuthenticator, type ConnectionOptions, type NatsConnection } from '@nats-io/nats-core'
 import { runCommandSchema, type RunCommand } from '../shared/agent-protocol.ts'
-import { createLink, NEVER_GIVE_UP } from '../shared/link.ts'
+import { createLink, NEVER_GIVE_UP, redialPace } from '../shared/link.ts'
 import { agentInboxPrefix, runSubject } from '../shared/subjects.ts'
 import { createJwtRenewal } from './jwt-renewal.ts'
 
@@ -97,6 +97,7 @@ async function dialAgent(options: AgentConnectionOptions, jwt: () => string): Pr
   const { ca } = options.tls ?? {}
   return await dial({
     ...NEVER_GIVE_UP,
+    ...redialPace(),
     servers: [...options.urls],
     name: `dray agent ${options.agent}`,
     inboxPrefix: agentInboxPrefix(options.agent),

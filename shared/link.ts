@@ -44,14 +44,30 @@ export interface Link<C> {
 /** Options of nats.js, the same on both sides: notice a half-open link in 15 s, never give up, also after two auth errors. */
 export const NEVER_GIVE_UP = {
   maxReconnectAttempts: -1,
-  reconnectTimeWait: 100,
-  reconnectJitter: 100,
   pingInterval: 5_000,
   maxPingOut: 2,
   timeout: 5_000,
   ignoreAuthErrorAbort: true,
   waitOnFirstConnect: false,
 } as const
+
+const REDIAL = { leastMs: 100, jitterMs: 100 }
+
+/** Beside NEVER_GIVE_UP, for one connection: how long it waits between two dials. */
+export function redialPace() {
+  let dialledMs = Number.NEGATIVE_INFINITY
+  return {
+    // nats.js itself counts this wait by the wall clock, and after a step back of a day would dial again in a day. So it is
+    // told that there is none, and the wait goes with the choice of the server: the first one is nats.js's own.
+    reconnectDelayHandler: () => Number.NEGATIVE_INFINITY,
+    reconnectToServer<S>([server]: readonly S[]): { server: S; delay: number } | null {
+      const nowMs = performance.now()
+      const delay = Math.max(0, dialledMs + REDIAL.leastMs + Math.random() * REDIAL.jitterMs - nowMs)
+      dialledMs = nowMs + delay
+      return server === undefined ? null : { server, delay }
+    },
+  }
+}
 
 const DIAL_BACKOFF = { firstMs: 100, maxMs: 3_000 }
 const REFUSED_MS = 5_000

@@ -2,7 +2,7 @@
 // entry brings another way (workerd has only `wsconnect` of nats-core; on Deno TCP, too, because its WebSocket stalls).
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream'
 import { jwtAuthenticator, type ConnectionOptions, type NatsConnection, type TlsOptions } from '@nats-io/nats-core'
-import { NEVER_GIVE_UP } from '../../shared/link.ts'
+import { NEVER_GIVE_UP, redialPace } from '../../shared/link.ts'
 import type { Credentials } from './nats-identity.ts'
 
 export type Dial = (options: ConnectionOptions) => Promise<NatsConnection>
@@ -25,6 +25,7 @@ export async function dialNats(options: DialOptions): Promise<NatsConnection> {
   const dial = options.dial ?? (await import('@nats-io/transport-node')).connect
   return await dial({
     ...NEVER_GIVE_UP,
+    ...redialPace(),
     servers: [...options.urls],
     name: options.name,
     reconnect: options.reconnect ?? true,
