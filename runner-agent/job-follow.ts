@@ -8,6 +8,7 @@ import type { ContainerInspection } from './engine/engine-client.ts'
 import { isEngineError } from './engine/engine-error.ts'
 import { NO_MEMORY, type EngineMemory } from './engine/engine-memory.ts'
 import type { ContainerExit } from './engine/exit-watch.ts'
+import { engineLeadMs } from './engine-clock.ts'
 import { retryEngine } from './engine-retry.ts'
 import type { JobContext } from './job-context.ts'
 import type { RunningContainer } from './job-start.ts'
@@ -54,7 +55,7 @@ export async function followContainer(job: JobContext, running: RunningContainer
     const found = exit && !running.otherBoot ? last : null
     const memory = found && exit ? await memoryOf(job, running, found, exit) : NO_MEMORY
     const uninterrupted = exit?.uninterrupted ?? true
-    const end = endOf(job, running, found, { uninterrupted, memory, ...(await stopper) })
+    const end = await endOf(job, running, found, { uninterrupted, memory, ...(await stopper) })
     const { timeoutSeconds, memory: memoryBytes } = limits
     const outcome = outcomeOf(
       end,
@@ -77,7 +78,7 @@ export async function followContainer(job: JobContext, running: RunningContainer
   }
 }
 
-/** `timeout_seconds` counts from the start as Docker tells it, so that following it anew does not extend it. */
+/** `timeout_seconds` counts from the start as Docker tells it, by its clock, so that following it anew does not extend it. */
 async function watchTime(
   job: JobContext,
   found: ContainerInspection | null,
@@ -86,16 +87,17 @@ async function watchTime(
 ): Promise<void> {
   const startedAt = isoOf(found?.State.StartedAt)
   if (timeoutSeconds === null) return
-  const ranMs = startedAt === null ? 0 : Math.max(0, Date.now() - Date.parse(startedAt))
+  const leadMs = await engineLeadMs(job.deps.engine, over)
+  const ranMs = startedAt === null ? 0 : Math.max(0, Date.now() + leadMs - Date.parse(startedAt))
   await after(timeoutSeconds * 1000 - ranMs, over, () => job.control.end('timeout', job.grant.spec.stop_grace_seconds))
 }
 
-function endOf(
+async function endOf(
   job: JobContext,
   running: RunningContainer,
   found: ContainerInspection | null,
   { uninterrupted, memory, signal, sentAtMs }: Pick<EndFacts, 'uninterrupted' | 'memory'> & Stopper,
-): ContainerEnd {
+): Promise<ContainerEnd> {
   if (!found || isBeingRemoved(found)) return UNKNOWN_END
   const { grant, deps, control } = job
   const { ExitCode: code, OOMKilled: oomKilled, StartedAt: startedAt, FinishedAt: finishedAt } = found.State
@@ -105,6 +107,8 @@ function endOf(
     cancelRequested: grant.cancel_requested || reason === 'cancelled',
     overItsOutput: reason === 'output_limit',
   }
+  // The one time of ours that its stamps are compared with.
+  const leadMs = sentAtMs === null ? 0 : await engineLeadMs(deps.engine, control.letGo)
   return containerEnd({
     code,
     oomKilled,
@@ -114,7 +118,7 @@ function endOf(
     uninterrupted,
     memory,
     signal,
-    sentAtMs,
+    sentAtMs: sentAtMs === null ? null : sentAtMs + leadMs,
     reason,
     earlier: running.adopted ? earlier : null,
   })

@@ -7,7 +7,7 @@ import Docker from 'dockerode'
 import { attach } from './attach.ts'
 import { classifyFailure } from './classify.ts'
 import { readLog, type LogLine, type LogRequest } from './docker-log.ts'
-import { eventsPath, memoryOf, type EngineMemory } from './engine-memory.ts'
+import { eventsPath, memoryOf, NO_MEMORY, type EngineMemory } from './engine-memory.ts'
 import { EngineError, isEngineError, type EngineErrorKind } from './engine-error.ts'
 import { lossOf, openResponse, readBody, type EngineCall } from './raw-http.ts'
 import { waitForExit } from './wait.ts'
@@ -63,7 +63,10 @@ export const createEngine = ({ socketPath }: { socketPath: string }): Engine => 
     },
     version: async (signal) => objectIn(await ask(socketPath, '/version', signal)),
     info: async (signal) => objectIn(await ask(socketPath, '/info', signal)),
-    recall: async (id, signal) => memoryOf(await ask(socketPath, eventsPath(Date.now()), signal), id),
+    recall: async (id, signal) => {
+      const { SystemTime: now } = objectIn(await ask(socketPath, '/info', signal))
+      return typeof now === 'string' ? memoryOf(await ask(socketPath, eventsPath(now), signal), id) : NO_MEMORY
+    },
     ...containerCalls(docker),
     attach: (id, signal) => attach({ socketPath, id, stdin: true, signal }),
     waitForExit: (id, signal) => waitForExit({ socketPath, id, signal }),

@@ -17,9 +17,9 @@ const KEPT_EVENTS = 256
 
 const eventSchema = z.object({ Action: z.string(), Actor: z.object({ ID: z.string() }) })
 
-/** All that it still knows: `until` in the past ends the answer at once. */
-export function eventsPath(nowMs: number): string {
-  return `/events?since=0&until=${(nowMs / 1000).toFixed(3)}`
+/** All that it knows at that time, by its own clock: once it is past, the answer ends. */
+export function eventsPath(systemTime: string): string {
+  return `/events?since=0&until=${((Date.parse(systemTime) + 1) / 1000).toFixed(3)}`
 }
 
 /** `events` as the engine sends them, one JSON object a line. */

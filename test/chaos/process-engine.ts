@@ -51,6 +51,7 @@ const WHOLE: Readonly<Record<string, () => unknown>> = {
     Runtimes: {},
     SecurityOptions: [],
     RuncCommit: { ID: '' },
+    SystemTime: new Date().toISOString(),
   }),
   '/images/json': () => [{ Id: IMAGE_ID, RepoTags: ['dray-busybox:latest'] }],
 }
