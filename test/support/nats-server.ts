@@ -18,6 +18,10 @@ export interface TestNats {
   readonly url: string
   readonly port: number
   readonly websocketUrl: string
+  /** Where JetStream keeps its files. */
+  readonly storeDir: string
+  /** In good order. */
+  stop(): Promise<void>
   /** SIGKILL, as a crash. */
   kill(): Promise<void>
   /** Starts it again on the same ports and files. */
@@ -66,18 +70,21 @@ export async function startNats(options: TestNatsOptions = {}): Promise<TestNats
     }
     await eventually(check, { deadlineMs: 10_000, what: 'nats-server is ready' })
   }
-  const kill = async (): Promise<void> => {
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
     if (!child || child.exitCode !== null || child.signalCode !== null) return
     const gone = once(child, 'exit')
-    child.kill('SIGKILL')
+    child.kill(signal)
     await gone
   }
+  const kill = (): Promise<void> => end('SIGKILL')
   await start()
   return {
     identity,
     url: `${options.tls ? 'tls' : 'nats'}://127.0.0.1:${port}`,
     port,
     websocketUrl: `${options.tls ? 'wss' : 'ws'}://127.0.0.1:${websocketPort}`,
+    storeDir,
+    stop: () => end('SIGTERM'),
     kill,
     start,
     freeze: () => void child?.kill('SIGSTOP'),
