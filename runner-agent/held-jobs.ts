@@ -41,9 +41,7 @@ const GRACE_SECONDS = 10
 export function createHeldJobs(options: HeldJobsOptions): HeldJobs {
   const registry = createRegistry(options)
   let accepting = true
-  /** Beats come each third of it, so a shorter lost_after would end jobs that nothing is wrong with. */
   let leaseSeconds = 0
-  const now = options.bootSeconds
 
   const applyOne = (wanted: WantedAttempt, listed: HeldAttempt | undefined, askedAt: number): void => {
     const entry = registry.get(wanted)
@@ -72,11 +70,7 @@ export function createHeldJobs(options: HeldJobsOptions): HeldJobs {
       const asked = new Map(listed.map((attempt) => [idOf(attempt), attempt]))
       for (const wanted of answer.attempts) applyOne(wanted, asked.get(idOf(wanted)), askedAt)
     },
-    checkRenewals() {
-      for (const { run, renewedAt } of registry.all())
-        if (now() - renewedAt > Math.max(run.lostAfterSeconds, leaseSeconds) && run.held().phase !== 'finished')
-          run.control.end('lost', GRACE_SECONDS)
-    },
+    checkRenewals: () => stopUnrenewed(registry.all(), options.bootSeconds(), leaseSeconds),
     refuseNew() {
       accepting = false
     },
@@ -93,6 +87,13 @@ export function createHeldJobs(options: HeldJobsOptions): HeldJobs {
       await Promise.allSettled(runs.map(({ done }) => done))
     },
   }
+}
+
+/** Beats come each third of a lease, so a shorter lost_after would end jobs that nothing is wrong with. */
+function stopUnrenewed(entries: readonly Entry[], nowSeconds: number, leaseSeconds: number): void {
+  for (const { run, renewedAt } of entries)
+    if (nowSeconds - renewedAt > Math.max(run.lostAfterSeconds, leaseSeconds) && run.held().phase !== 'finished')
+      run.control.end('lost', GRACE_SECONDS)
 }
 
 interface Registry {
