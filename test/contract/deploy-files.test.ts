@@ -70,8 +70,8 @@ it.each([
   ['deploy/Dockerfile', CONTROL_PLANE_ENV],
   ['deploy/systemd/dray-control-plane.service', CONTROL_PLANE_ENV],
 ])('%s keeps the memory of its process from growing', async (name, env) => {
-  const text = await read(name)
-  for (const [key, value] of Object.entries(env)) expect(text).toMatch(new RegExp(`\\b${key}\\b.*${value}`))
+  const file = await read(name)
+  for (const [key, value] of Object.entries(env)) expect(file).toMatch(new RegExp(`\\b${key}\\b.*${value}`))
 })
 
 describe('wrangler.toml', () => {
