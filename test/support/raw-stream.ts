@@ -20,9 +20,11 @@ export interface RawStreamOptions {
   readonly limit?: number
   /** Tells the server how much has arrived, as our own client does. */
   readonly confirms?: boolean
+  /** In the turn in which it came. */
+  readonly onFrame?: (frame: Frame) => void
 }
 
-export function openRawStream({ url, token, limit, confirms = false }: RawStreamOptions): RawStream {
+export function openRawStream({ url, token, limit, confirms = false, onFrame }: RawStreamOptions): RawStream {
   const socket = new WebSocket(url, [], { headers: { authorization: `Bearer ${token}` } })
   const frames: Frame[] = []
   let code: number | null = null
@@ -32,7 +34,9 @@ export function openRawStream({ url, token, limit, confirms = false }: RawStream
     received += text.length
     if (confirms) socket.send(JSON.stringify({ received }))
     const message = JSON.parse(text) as Frame | Frame[]
-    frames.push(...(Array.isArray(message) ? message : [message]))
+    const came = Array.isArray(message) ? message : [message]
+    frames.push(...came)
+    if (onFrame) for (const frame of came) onFrame(frame)
     if (limit !== undefined && frames.length >= limit) socket.terminate()
   })
   const ended = new Promise<number>((resolve) => {

@@ -33,8 +33,9 @@ const LONG_MS = 3_600_000
 const POOL = 'nobody-here'
 const TENANT = 'default'
 
-export async function servedRelay(runtime: Runtime): Promise<RelayUnderTest> {
-  const stack = await startStack({ agents: 0, runtime })
+/** `stack` is one without agents; it ends with the relay. */
+export async function servedRelay(runtime: Runtime, given?: Stack): Promise<RelayUnderTest> {
+  const stack = given ?? (await startStack({ agents: 0, runtime }))
   // Two SQLites in one process must not open one file: where this process serves it, it is asked like by anybody.
   const url = stack.plane.database?.url ?? `file:${join(stack.dir, 'dray.db')}`
   const store = await createLibsqlStore({ url, log: silentLog })
