@@ -13,23 +13,36 @@ export type LineMemory = {
 
 // The engine's memory of a stream is about a megabyte at most; lines of 64 bytes and more are covered in full.
 const REMEMBERED_PIECES = 16_384
+// Most streams are short, many say nothing at all: the ring is as large as what was noted, in doublings.
+const FIRST_PIECES = 16
 const SAMPLED_BYTES = 16
 
 export const createLineMemory = (): LineMemory => {
-  const ring = new Int32Array(REMEMBERED_PIECES)
+  let ring = new Int32Array(FIRST_PIECES)
   let first: number | undefined
   let last = 0
   return {
     note(count, bytes) {
       first ??= count
       last = count
-      ring[count % REMEMBERED_PIECES] = fingerprint(bytes)
+      const place = (count - first) % REMEMBERED_PIECES
+      if (place >= ring.length) ring = grown(ring, place)
+      ring[place] = fingerprint(bytes)
     },
     differs(count, bytes) {
       if (first === undefined || count < first || count > last || count <= last - REMEMBERED_PIECES) return false
-      return ring[count % REMEMBERED_PIECES] !== fingerprint(bytes)
+      return ring[(count - first) % REMEMBERED_PIECES] !== fingerprint(bytes)
     },
   }
+}
+
+/** The same ring with room for `place`; its size stays a power of two. */
+const grown = (ring: Int32Array<ArrayBuffer>, place: number): Int32Array<ArrayBuffer> => {
+  let length = ring.length
+  while (length <= place) length *= 2
+  const larger = new Int32Array(length)
+  larger.set(ring)
+  return larger
 }
 
 /** Of the length and some bytes in even steps, the last one included: a glance at each line is all that is paid for. */
