@@ -36,17 +36,19 @@ export const FAIR: Weather = { lateMs: 0, dropChance: 0, answerLossChance: 0, re
 /** `wayMs`: what distance adds. */
 export function createNetwork(loop: Loop, random: Prng, wayMs: (from: Host, to: Host) => number = () => 0): Network {
   const weather = { ...FAIR }
-  const blocked = new Map<string, number>()
+  /** How many blocks lie on each way. */
+  const blocked = new Map<Host, Map<Host, number>>()
   const watchers: (() => void)[] = []
   let calls = 0
-  const idOf = (from: Host, to: Host): string => `${from.name}>${to.name}`
-  const isOpen = (from: Host, to: Host): boolean => !blocked.has(idOf(from, to))
+  const isOpen = (from: Host, to: Host): boolean => !blocked.get(from)?.has(to)
   const latencyMs = (from: Host, to: Host): number =>
     wayMs(from, to) + 0.2 + random.next() * 2 + (weather.lateMs > 0 ? random.next() * weather.lateMs : 0)
   const change = (from: Host, to: Host, by: number): void => {
-    const count = (blocked.get(idOf(from, to)) ?? 0) + by
-    if (count > 0) blocked.set(idOf(from, to), count)
-    else blocked.delete(idOf(from, to))
+    const ways = blocked.get(from) ?? new Map<Host, number>()
+    blocked.set(from, ways)
+    const count = (ways.get(to) ?? 0) + by
+    if (count > 0) ways.set(to, count)
+    else ways.delete(to)
     for (const watcher of watchers) watcher()
   }
   const isLost = (chance: number): boolean => chance > 0 && random.chance(chance)

@@ -16,6 +16,8 @@ export interface AbortTimers {
 
 let timers: AbortTimers
 
+const NO_SOURCES: readonly SimAbortSignal[] = []
+
 /** Made once: they carry no stack that anybody reads. */
 const ABORTED = new DOMException('This operation was aborted', 'AbortError')
 const TIMED_OUT = new DOMException('The operation was aborted due to timeout', 'TimeoutError')
@@ -28,9 +30,9 @@ export class SimAbortSignal {
   #aborted = false
   #reason: unknown = undefined
   #entries: Entry[] = []
-  /** Composites that are listened to: told after our own listeners. */
-  #dependents = new Set<SimAbortSignal>()
-  #sources: readonly SimAbortSignal[] = []
+  /** Composites that are listened to: told after our own listeners. Most signals never have one. */
+  #dependents: Set<SimAbortSignal> | null = null
+  #sources: readonly SimAbortSignal[] = NO_SOURCES
   #deadlineMs: number | null = null
   #timer: object | null = null
 
@@ -57,8 +59,11 @@ export class SimAbortSignal {
   get aborted(): boolean {
     if (this.#aborted) return true
     if (this.#deadlineMs !== null && timers.now() >= this.#deadlineMs) this.fire(TIMED_OUT)
-    const source = this.#sources.find((one) => one.aborted)
-    if (source && !this.#aborted) this.fire(source.reason)
+    // Asked at every turn of every loop: by hand, without a closure.
+    for (let at = 0; at < this.#sources.length && !this.#aborted; at += 1) {
+      const source = this.#sources[at] as SimAbortSignal
+      if (source.aborted) this.fire(source.reason)
+    }
     return this.#aborted
   }
 
@@ -78,7 +83,8 @@ export class SimAbortSignal {
 
   removeEventListener(_type: string, listener: Listener): void {
     const at = this.#entries.findIndex((entry) => entry.listener === listener)
-    if (at >= 0) this.#entries.splice(at, 1)
+    if (at < 0) return
+    this.#entries.splice(at, 1)
     this.#rest()
   }
 
@@ -90,18 +96,19 @@ export class SimAbortSignal {
     for (const entry of this.#entries.slice()) if (this.#entries.includes(entry)) entry.listener()
     const dependents = this.#dependents
     this.#entries = []
-    this.#dependents = new Set()
+    this.#dependents = null
     this.#rest()
-    this.#sources = []
-    for (const dependent of dependents) dependent.fire(reason)
+    this.#sources = NO_SOURCES
+    if (dependents) for (const dependent of dependents) dependent.fire(reason)
   }
 
   #isWatched(): boolean {
-    return this.#entries.length > 0 || this.#dependents.size > 0
+    return this.#entries.length > 0 || (this.#dependents !== null && this.#dependents.size > 0)
   }
 
   #listen(): void {
     for (const source of this.#sources) {
+      source.#dependents ??= new Set()
       source.#dependents.add(this)
       source.#listen()
     }
@@ -112,7 +119,7 @@ export class SimAbortSignal {
   #rest(): void {
     if (this.#isWatched()) return
     for (const source of this.#sources) {
-      source.#dependents.delete(this)
+      source.#dependents?.delete(this)
       source.#rest()
     }
     if (this.#timer !== null) timers.clear(this.#timer)

@@ -182,6 +182,8 @@ function openSession(nats: Nats, link: NatsLink, subject: string, fromN: number,
   let wake = (): void => undefined
   let unsubscribe = (): void => undefined
   let lastMs = 0
+  /** What arrives at `lastMs`: one read of the connection, as a stored story comes in bursts. */
+  let arriving: StoredBatch[] = []
   const end = (): void => {
     isOver = true
     wake()
@@ -196,9 +198,13 @@ function openSession(nats: Nats, link: NatsLink, subject: string, fromN: number,
   const deliver = (stored: StoredBatch | null): void => {
     if (isOver || isBroken || !proc.alive) return unsubscribe()
     if (stored === null || !net.isOpen(links.server.host, proc.host)) return breakOff()
-    lastMs = Math.max(lastMs, loop.nowMs + net.latencyMs(links.server.host, proc.host))
+    const atMs = loop.nowMs + net.latencyMs(links.server.host, proc.host)
+    if (atMs <= lastMs) return void arriving.push(stored)
+    lastMs = atMs
+    const burst = [stored]
+    arriving = burst
     loop.at(proc, lastMs - loop.nowMs, () => {
-      queue.push(stored)
+      queue.push(...burst)
       wake()
     })
   }

@@ -23,6 +23,7 @@ import {
   jobKey,
   recordOf,
   rowOf,
+  shapeIn,
   shapeOf,
   type JobRow,
   type StoreContext,
@@ -47,6 +48,7 @@ export function createJob(context: StoreContext, job: NewJob): CreateResult {
   const row: JobRow = {
     state,
     spec,
+    shape: shapeIn(spec),
     retryOf,
     createdAtMs: atMs,
     startedAtMs: null,

@@ -20,6 +20,8 @@ export interface AttemptRow {
 export interface JobRow {
   state: JobState
   readonly spec: JobSpec
+  /** What of it the scheduler reads. */
+  readonly shape: JobSpec
   readonly retryOf: string | null
   readonly createdAtMs: number
   startedAtMs: number | null
@@ -144,10 +146,14 @@ export function agentOf({ now }: StoreContext, row: AgentRow): AgentRecord {
   return { ...record, draining: record.draining || leaving, leaseExpired: row.leaseUntilMs <= now() }
 }
 
-export function shapeOf(row: JobRow): QueuedJob {
-  const { request, stdin: _stdin, env: _env, command: _command, entrypoint: _entrypoint, ...shape } = row.spec
-  const kept = { ...shape, env: {}, ...(request ? { request: { resource_limits: request.resource_limits } } : {}) }
-  return { state: row.state, spec: kept, createdAtMs: row.createdAtMs }
+export function shapeOf({ state, shape, createdAtMs }: JobRow): QueuedJob {
+  return { state, spec: shape, createdAtMs }
+}
+
+/** What of a spec the scheduler reads. */
+export function shapeIn(spec: JobSpec): JobSpec {
+  const { request, stdin: _stdin, env: _env, command: _command, entrypoint: _entrypoint, ...shape } = spec
+  return { ...shape, env: {}, ...(request ? { request: { resource_limits: request.resource_limits } } : {}) }
 }
 
 const PRIORITY = { high: 0, normal: 1, low: 2 } as const
