@@ -1,7 +1,7 @@
 // A machine with its Docker engine and its containers: what runs on whatever happens to the agent. A container does what
 // its environment variable SIM says: it prints numbered lines at a pace and exits with a code. Its log keeps everything.
 import type { History, ContainerStory } from './history.ts'
-import { createProc, type Host, type Loop, type Proc } from './loop.ts'
+import { createProc, type Host, type Loop, type LoopEvent, type Proc } from './loop.ts'
 
 /** What a container does. */
 export interface Script {
@@ -37,6 +37,8 @@ export interface SimContainer {
   endedIn: number | null
   /** Its own events, which end with it. */
   readonly life: Proc
+  /** What it does next, while it runs. */
+  next: LoopEvent | null
   /** Told of each line and of the end; may be gone after that. */
   readonly watchers: Set<(news: LogEntry | 'end') => void>
 }
@@ -68,6 +70,8 @@ export interface Machine {
   /** Power off and on: everything that ran is over. */
   reboot(): void
   dropSockets(): void
+  /** From now on containers print and end without long pauses; what they print and how they end stays the same. */
+  hurry(): void
   readonly sockets: Set<() => void>
 }
 
@@ -75,10 +79,12 @@ export interface Machine {
 export type WallClock = (host: Host) => number
 
 const AFTER_TERM_MS = 30
+const HURRIED_MS = 100
 
 export function createMachine(loop: Loop, history: History, host: Host, wall: WallClock): Machine {
   let made = 0
   let boots = 1
+  let longestWaitMs = Infinity
   const end = (container: SimContainer, exitCode: number, oomKilled: boolean): void => {
     if (container.status !== 'running') return
     Object.assign(container, { status: 'exited', exitCode, oomKilled, finishedAtMs: wall(host) })
@@ -97,13 +103,16 @@ export function createMachine(loop: Loop, history: History, host: Host, wall: Wa
   }
   const live = (container: SimContainer): void => {
     const { lines, everyMs, restMs, exitCode, oom } = container.script
+    const after = (ms: number, run: () => void): void => {
+      container.next = loop.at(container.life, Math.min(ms, longestWaitMs), run)
+    }
     const next = (): void => {
-      if (container.story.printed >= lines) return void loop.at(container.life, restMs, finish)
+      if (container.story.printed >= lines) return after(restMs, finish)
       print(container)
-      loop.at(container.life, everyMs, next)
+      after(everyMs, next)
     }
     const finish = (): void => end(container, exitCode, oom)
-    loop.at(container.life, everyMs / 2, next)
+    after(everyMs / 2, next)
   }
   const machine: Machine = {
     host,
@@ -170,6 +179,15 @@ export function createMachine(loop: Loop, history: History, host: Host, wall: Wa
       for (const close of machine.sockets) close()
       machine.sockets.clear()
     },
+    hurry() {
+      longestWaitMs = HURRIED_MS
+      for (const container of machine.containers.values()) {
+        const { next } = container
+        if (container.status !== 'running' || next === null) continue
+        next.cancelled = true
+        container.next = loop.at(container.life, HURRIED_MS, next.run)
+      }
+    },
   }
   return machine
 }
@@ -210,6 +228,7 @@ function newContainer(
     startedIn: null,
     endedIn: null,
     life: createProc(`container ${name}`, host),
+    next: null,
     watchers: new Set(),
   }
 }

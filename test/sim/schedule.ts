@@ -28,7 +28,6 @@ export interface Verdict {
 
 export interface RunOptions {
   readonly hooks?: Hooks
-  readonly strict?: boolean
   readonly onTrace?: (line: string) => void
 }
 
@@ -36,6 +35,11 @@ export interface RunOptions {
 const QUIET_WITHIN_MS = 180_000
 /** What is quiet for so long stays quiet: each agent has beaten meanwhile. */
 const QUIET_FOR_MS = 2_500
+/**
+ * What nobody disturbed for so long after the last fault, longer than any time-out, grace and lease, goes on to its end:
+ * from then on containers need not take the minute that they would take.
+ */
+const UNDISTURBED_MS = 12_000
 const LOOK_EVERY_MS = 250
 const SUPERVISE_EVERY_MS = 1_000
 
@@ -47,8 +51,8 @@ export function unhandledRejection(reason: unknown): void {
 }
 
 export async function runSchedule(plan: Plan, options: RunOptions = {}): Promise<Verdict> {
-  const { hooks = NO_HOOKS, strict = false, onTrace } = options
-  const world = createWorld(plan, { hooks, strict, onTrace })
+  const { hooks = NO_HOOKS, onTrace } = options
+  const world = createWorld(plan, { hooks, onTrace })
   const { loop, history } = world
   useSchedule({ loop, random: world.random, nameRandom: createPrng(plan.seed) })
   onUnhandled = (reason) => history.violated('other', `nobody handles: ${String(reason)}`)
@@ -59,8 +63,6 @@ export async function runSchedule(plan: Plan, options: RunOptions = {}): Promise
   const healedMs = planFaults(world)
   planEnd(world, healedMs, progress)
   await loop.run(() => progress.isOver)
-  // Node tells of unhandled rejections between its own turns.
-  await new Promise((resolve) => setImmediate(resolve))
   checkHistory(world, healedMs)
   return {
     seed: plan.seed,
@@ -139,9 +141,9 @@ function planFaults(world: World): number {
 }
 
 function planEnd(world: World, healedMs: number, progress: Progress): void {
-  const { loop, root, history } = world
+  const { loop, root, history, agents } = world
   const supervise = (): void => {
-    for (const agent of world.agents) superviseAgent(world, agent)
+    for (const agent of agents) superviseAgent(world, agent)
     loop.at(root, SUPERVISE_EVERY_MS, supervise)
   }
   let quietSinceMs: number | null = null
@@ -155,6 +157,9 @@ function planEnd(world: World, healedMs: number, progress: Progress): void {
     }
     if (!progress.isOver) loop.at(root, LOOK_EVERY_MS, look)
   }
+  loop.at(root, healedMs + UNDISTURBED_MS, () => {
+    for (const { machine } of agents) machine.hurry()
+  })
   loop.at(root, healedMs, () => {
     history.trace('healed-all')
     supervise()

@@ -46,7 +46,6 @@ export interface World {
 
 export interface WorldOptions {
   readonly hooks: Hooks
-  readonly strict: boolean
   /** Each event of the history, and what the parts log: for reading one schedule. */
   readonly onTrace?: ((line: string) => void) | undefined
 }
@@ -55,11 +54,10 @@ const GIB = 2 ** 30
 /** So long before its commit a scheduler may have looked at who is silent. */
 const PLAN_MS = 10
 
-export function createWorld(plan: Plan, { hooks, strict, onTrace }: WorldOptions): World {
+export function createWorld(plan: Plan, { hooks, onTrace }: WorldOptions): World {
   const root = createProc('world', createHost('world'))
   const loop = createLoop({
     root,
-    strict,
     onError: (error, proc) => history.violated('other', `${proc.name} threw: ${describe(error)}`),
   })
   const history = createHistory(() => loop.nowMs, onTrace)
