@@ -9,11 +9,9 @@ import { supersededError } from './agent-calls.ts'
 import { applyEvent } from './apply-event.ts'
 import type { AgentCall, BeatCall } from './core.ts'
 import type { CoreContext } from './deps.ts'
+import { beatsPerJwt } from './jwt-pace.ts'
 import type { JobKey } from './ports.ts'
 import { takeOver } from './take-over.ts'
-
-/** A JWT is made with the first beat of a process and then with every so many: far more often than it expires. */
-const BEATS_PER_JWT = 200
 
 export async function heartbeat(core: CoreContext, beating: BeatCall, body: HeartbeatBody): Promise<HeartbeatAnswer> {
   const { config } = core
@@ -36,7 +34,7 @@ export async function heartbeat(core: CoreContext, beating: BeatCall, body: Hear
   const wanted: WantedAttempt[] = []
   for (const record of beaten.jobs) wanted.push(...(await settle(core, call, body, record, held)))
   if (beaten.changed) core.pokeScheduler()
-  const renews = body.beat === 1 || body.beat % BEATS_PER_JWT === 0
+  const renews = body.beat === 1 || body.beat % beatsPerJwt(config) === 0
   return {
     lease_seconds: config.leaseMs / 1000,
     next_beat_seconds: config.leaseMs / 3000,
