@@ -1,4 +1,4 @@
-// Faults of processes: killed, asked to end, stopped for a while. A lease is three seconds here, so that the longer stops
+// Faults of processes: killed, asked to end, stopped for a while. A lease is four seconds here, so that the longer stops
 // are longer than one.
 
 import { setTimeout as sleep } from 'node:timers/promises'
