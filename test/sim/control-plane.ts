@@ -1,8 +1,9 @@
 // One control plane as a process: the real core and the real relay on the simulated store and bus. It is started, killed
 // and started again; all that it knew is gone then.
-import { createCore } from '../../control-plane/core/create-core.ts'
+import { createCore, SWEEP_EVERY_MS } from '../../control-plane/core/create-core.ts'
 import type { Core } from '../../control-plane/core/core.ts'
 import type { CoreConfig } from '../../control-plane/core/deps.ts'
+import { createPace } from '../../control-plane/core/pace.ts'
 import type { Bus } from '../../control-plane/core/bus-port.ts'
 import type { Clock, JobStore, Log } from '../../control-plane/core/ports.ts'
 import { createRelay } from '../../control-plane/core/relay-hub.ts'
@@ -63,7 +64,8 @@ function begin({ loop, nats, linkStore, hooks, log = quiet }: ControlPlaneWorld,
   }
   plane.proc = proc
   plane.store = store
-  plane.core = hooks.core(createCore({ store, bus, clock, log, config: CORE_CONFIG }), store)
+  const pace = hooks.judgesAtOnce ? createPace(SWEEP_EVERY_MS) : undefined
+  plane.core = hooks.core(createCore({ store, bus, clock, log, config: CORE_CONFIG }, pace), store)
   plane.relay = hooks.relay(createRelay({ store, bus, clock, log }))
   const { core } = plane
   // The core's timers are its process's own: the first tick is an event of that process.

@@ -13,6 +13,8 @@ import { besideReplica } from './store-replica.ts'
 export interface Hooks {
   /** The database compares nothing before it writes. */
   readonly isStoreLax: boolean
+  /** Each process lets leases run out from its first sweep on, as one does that lives for one request. */
+  readonly judgesAtOnce: boolean
   /** Which of its two databases a control plane asks, where it has a replica beside it. */
   readonly twoStores: (primary: JobStore, replica: JobStore) => JobStore
   readonly store: (store: JobStore, loop: Loop) => JobStore
@@ -28,6 +30,7 @@ export interface Hooks {
 
 export const NO_HOOKS: Hooks = {
   isStoreLax: false,
+  judgesAtOnce: false,
   twoStores: (primary, replica) => besideReplica(primary, replica),
   store: (it) => it,
   bus: (it) => it,

@@ -147,7 +147,11 @@ export const plantedInControlPlane: readonly Planted[] = [
   {
     name: 'no-blindness',
     breaks: 'a control plane that was away judges the silence that it caused itself',
-    plant: () => onStore((store) => ({ beginSweep: (options) => store.beginSweep({ ...options, termMs: 1e12 }) })),
+    // By the age of the last sweep as little as by what it has watched itself.
+    plant: () => ({
+      ...onStore((store) => ({ beginSweep: (options) => store.beginSweep({ ...options, termMs: 1e12 }) })),
+      judgesAtOnce: true,
+    }),
   },
   {
     name: 'finish-without-session-check',
