@@ -143,11 +143,16 @@ async function startCreated(job: JobContext, id: string, imageDigest: string): P
  */
 async function startOnce({ deps: { engine }, control: { letGo } }: JobContext, id: string): Promise<boolean> {
   let tries = 0
-  await retryEngine(async () => {
-    const hasRun = tries > 0 && !(await engine.inspectContainer(id, letGo)).State.StartedAt.startsWith('0001-')
-    tries += 1
-    if (!hasRun) await engine.startContainer(id, letGo)
-  }, letGo)
+  await retryEngine(
+    async () => {
+      const hasRun = tries > 0 && !(await engine.inspectContainer(id, letGo)).State.StartedAt.startsWith('0001-')
+      tries += 1
+      if (!hasRun) await engine.startContainer(id, letGo)
+    },
+    letGo,
+    // As patient as with a container that runs: this one may.
+    1000,
+  )
   return tries > 1
 }
 

@@ -19,6 +19,18 @@ export const SEEDS: readonly KnownSeed[] = [
   { seed: 505_403, showed: 'late updates of an old attempt were shown while the row of the relay was old' },
   { seed: 629_932, showed: 'late updates of an old attempt were shown while the row of the relay was old' },
   { seed: 41_000_230, showed: 'a process whose first claim nobody answered used numbers again that clients had read' },
+  {
+    seed: 70_041_446,
+    showed: 'a container that a lost start had begun was removed unread when its engine stayed away',
+  },
+  {
+    seed: 70_038_578,
+    showed: 'a container that a lost start had begun was removed unread when its engine stayed away',
+  },
+  {
+    seed: 70_055_186,
+    showed: 'a container that a lost start had begun was removed unread when its engine stayed away',
+  },
 ]
 
 /** Of schedules over several regions. */
