@@ -16,10 +16,10 @@ test('a process that has just begun judges when agents had the time to be heard 
   expect(judging([10_000, 12_000, 14_000, 16_000])).toEqual([14_000, 16_000])
 })
 
-test('so does one that could not sweep for three seconds, though the database knows of a younger sweep', () => {
-  expect(judging([0, 2_000, 4_000, 7_200, 9_200, 11_200])).toEqual([4_000, 11_200])
+test('so does one that could not sweep for four seconds, though the database knows of a younger sweep', () => {
+  expect(judging([0, 2_000, 4_000, 8_200, 10_200, 12_200])).toEqual([4_000, 12_200])
 })
 
 test('sweeps as far apart as those of a busy process judge', () => {
-  expect(judging([0, 2_900, 5_800, 8_700])).toEqual([5_800, 8_700])
+  expect(judging([0, 3_300, 6_600, 9_900])).toEqual([3_300, 6_600, 9_900])
 })
