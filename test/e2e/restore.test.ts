@@ -29,6 +29,8 @@ async function dray(...args: string[]): Promise<void> {
   expect(code, stderr).toBe(0)
 }
 
+const KEPT_LINES = 300
+
 const outputOf = ({ updates }: Story): unknown[] =>
   updates.filter((update) => update['stream'] === 'stdout').map((update) => update['content'])
 
@@ -39,7 +41,8 @@ it('a restore in the middle of running jobs: each job of the backup ends once, a
   const submit = async (script: string, more = {}): Promise<string> =>
     (await stack.client.submit(shell(image, `echo begin; ${script}`, more))).id
   const short = 'sleep 8; echo end'
-  const kept = await submit('for i in $(seq 1 120); do echo $i; sleep 0.1; done')
+  // It must outlast the restore, however slow the machine is: else its end is forgotten with the database.
+  const kept = await submit(`for i in $(seq 1 ${KEPT_LINES}); do echo $i; sleep 0.1; done`)
   const lost = await submit(short, { lost_after_seconds: 5 })
   const again = await submit(short, { retries: { max_attempts: 2, on: ['agent_lost'] } })
   const ended = await submit('true')
@@ -65,7 +68,7 @@ it('a restore in the middle of running jobs: each job of the backup ends once, a
   expect(keptStory.terminal).toMatchObject({ status: 'completed', attempt: 1001 })
   expect(keptStory.gaps).toEqual([])
   assertContiguous(keptStory.updates)
-  expect(outputOf(keptStory)).toEqual(['begin', ...Array.from({ length: 120 }, (_, index) => String(index + 1))])
+  expect(outputOf(keptStory)).toEqual(['begin', ...Array.from({ length: KEPT_LINES }, (_, index) => String(index + 1))])
 
   const waited = await follow(stack.client, waiting, cursor)
   expect(waited.terminal).toMatchObject({ status: 'completed', attempt: 1001 })
@@ -89,4 +92,4 @@ it('a restore in the middle of running jobs: each job of the backup ends once, a
       await Promise.all([kept, lost, again, waiting, unknown].map((id) => engine.listContainers([`dray.job=${id}`])))
     ).flat().length
   await eventually(async () => expect(await containers()).toBe(0), { deadlineMs: 15_000, what: 'no container is left' })
-}, 120_000)
+}, 180_000)
