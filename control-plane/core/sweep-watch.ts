@@ -15,7 +15,7 @@ export interface SweepWatch {
 
 /**
  * Sweeps of a process that is well begin two seconds apart, three where a tick came a little early, and later on a busy
- * machine. A smaller bound than this made such a process begin to watch again and again, and no lease ever ran out.
+ * machine. With three seconds as the bound such a process would begin to watch again and again, and let no lease run out.
  */
 const APART_MS = 4_000
 /** An agent tries again every two seconds; the rest is its way here. */
