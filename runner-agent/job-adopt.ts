@@ -3,21 +3,37 @@
 // stored already are only looked at, for what they say about the run, and the rest goes on where the stored updates end.
 import { isEngineError } from './engine/engine-error.ts'
 import { retryEngine } from './engine-retry.ts'
-import type { FoundContainer } from './found-containers.ts'
+import { findByName, type FoundContainer } from './found-containers.ts'
 import type { JobContext } from './job-context.ts'
-import { removeForGood, watchOutput, type RunningContainer } from './job-start.ts'
+import { watchOutput, type RunningContainer } from './job-start.ts'
+
+/**
+ * What is to be adopted now: the claim may have taken long, and another process of this agent that still lived (a restart
+ * that overlaps, a copied state folder) may have put a new container in the place of the one that was found.
+ */
+export async function findAgain({ deps, key, control }: JobContext, found: FoundContainer): Promise<FoundContainer> {
+  const { engine, agentId } = deps
+  try {
+    await withPatience(() => engine.inspectContainer(found.id, control.letGo), control.letGo)
+    return found
+  } catch (error) {
+    if (!isEngineError(error, 'container_missing')) throw error
+    const now = await withPatience(() => findByName(engine, agentId, key, control.letGo), control.letGo)
+    if (!now) throw error
+    return now
+  }
+}
 
 /** Null where nothing ran: then it is started like any other. */
 export async function adoptContainer(job: JobContext, found: FoundContainer): Promise<RunningContainer | null> {
   const { deps, control } = job
-  const { State, Image } = await retryEngine(
+  const { State, Image } = await withPatience(
     () => deps.engine.inspectContainer(found.id, control.letGo),
     control.letGo,
-    1000,
   )
   if (State.StartedAt.startsWith('0001-')) {
-    await removeForGood(deps, found.id)
-    return null
+    if (await removeUnstarted(job, found.id)) return null
+    return adoptContainer(job, found)
   }
   job.announceRunning()
   const output = watchOutput(job, found.id, {})
@@ -25,6 +41,20 @@ export async function adoptContainer(job: JobContext, found: FoundContainer): Pr
   const otherBoot = found.bootId !== deps.bootId
   return { id: found.id, imageDigest: await digestOf(job, Image), output, otherBoot, adopted: true }
 }
+
+/** False where the process that made it was alive and has started it meanwhile: it runs, and is ours to read. */
+async function removeUnstarted({ deps, control }: JobContext, id: string): Promise<boolean> {
+  try {
+    await withPatience(() => deps.engine.removeUnstarted(id, control.letGo), control.letGo)
+    return true
+  } catch (error) {
+    if (isEngineError(error, 'running')) return false
+    throw error
+  }
+}
+
+/** As long as it takes: a container that may run is not given up for an engine that is away. */
+const withPatience = <T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> => retryEngine(call, signal, 1000)
 
 async function digestOf(job: JobContext, image: string): Promise<string> {
   try {

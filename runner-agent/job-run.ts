@@ -11,14 +11,21 @@ import type { HeldPhase } from '../shared/job.ts'
 import type { AttemptKey } from '../shared/subjects.ts'
 import { sentenceOf } from './agent-log.ts'
 import type { FoundContainer } from './found-containers.ts'
-import { adoptContainer } from './job-adopt.ts'
+import { adoptContainer, findAgain } from './job-adopt.ts'
 import { claim, readResume, stopUnclaimed } from './job-claim.ts'
 import type { JobContext, JobDeps } from './job-context.ts'
 import { createJobControl, JobDropped, JobRewound, leavesContainer, rejection, type JobControl } from './job-control.ts'
 import { failureOf } from './job-failure.ts'
 import { sendFinish } from './job-finish.ts'
 import { followContainer, type JobEnd } from './job-follow.ts'
-import { bringImage, lookForImage, removeForGood, startContainer, type EarlyImage } from './job-start.ts'
+import {
+  bringImage,
+  lookForImage,
+  removeForGood,
+  startContainer,
+  type EarlyImage,
+  type RunningContainer,
+} from './job-start.ts'
 import { ownUpdate } from './own-updates.ts'
 import type { Publisher } from './publisher.ts'
 import type { PublisherStop } from './unit-sender.ts'
@@ -51,6 +58,8 @@ interface RunState {
   grant: Grant | null
   publisher: Publisher | null
   containerId: string | null
+  /** The container that is taken over, while there is one to take over. */
+  found: FoundContainer | null
 }
 
 export function startJobRun(deps: JobDeps, start: JobStart): JobRun {
@@ -62,6 +71,7 @@ export function startJobRun(deps: JobDeps, start: JobStart): JobRun {
     grant: null,
     publisher: null,
     containerId: found?.id ?? null,
+    found: found ?? null,
   }
   const done = run(deps, start, control, state)
     .then(
@@ -115,8 +125,8 @@ async function run(
   })
   state.publisher = publisher
   if (grant.cancel_requested) control.end('cancelled', grant.cancel_grace_seconds ?? grant.spec.stop_grace_seconds)
-  const job = createContext(deps, key, control, state, grant, publisher, found)
-  const end = await runToEnd(job, state, found, early)
+  const job = createContext(deps, key, control, state, grant, publisher)
+  const end = await runToEnd(job, state, early)
   job.setPhase('finished')
   const read = end.handedOver.catch((error: unknown) =>
     deps.log.warn('Output could not be read to its end.', { ...key, error: sentenceOf(error) }),
@@ -132,15 +142,9 @@ const ON_STOP: Readonly<Record<PublisherStop['kind'], (control: JobControl) => v
   rewind: (control) => control.rewind(),
 }
 
-async function runToEnd(
-  job: JobContext,
-  state: RunState,
-  found: FoundContainer | undefined,
-  early: EarlyImage | null,
-): Promise<JobEnd> {
+async function runToEnd(job: JobContext, state: RunState, early: EarlyImage | null): Promise<JobEnd> {
   try {
-    const adopted = found ? await adoptContainer(job, found) : null
-    if (!adopted) state.containerId = null
+    const adopted = await adopt(job, state)
     const running = adopted ?? (await startContainer(job, await bringImage(job, early)))
     state.containerId = running.id
     return await followContainer(job, running)
@@ -158,6 +162,18 @@ async function runToEnd(
   }
 }
 
+async function adopt(job: JobContext, state: RunState): Promise<RunningContainer | null> {
+  if (!state.found) return null
+  state.found = await findAgain(job, state.found)
+  state.containerId = state.found.id
+  const adopted = await adoptContainer(job, state.found)
+  if (!adopted) {
+    state.found = null
+    state.containerId = null
+  }
+  return adopted
+}
+
 function createContext(
   deps: JobDeps,
   key: AttemptKey,
@@ -165,7 +181,6 @@ function createContext(
   state: RunState,
   grant: Grant,
   publisher: Publisher,
-  found: FoundContainer | undefined,
 ): JobContext {
   let announced = false
   const job: JobContext = {
@@ -196,7 +211,7 @@ function createContext(
     announceRunning() {
       if (announced) return
       announced = true
-      const adopted = found !== undefined && state.containerId === found.id ? found : null
+      const { found: adopted } = state
       const before = adopted?.updatesBefore ?? 0
       // Each update has the number that the process before gave it, which may have finished the job by them. What that
       // one said and never stored stands in its place as often as it was said.

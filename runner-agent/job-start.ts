@@ -2,7 +2,6 @@
 // at any moment; a container that was created and not started is removed by whoever catches the failure. Its output is
 // read from before the start on, because the first byte arrives before the engine has answered.
 import { imageOf, planContainer, type ContainerPlan } from '../shared/container-options.ts'
-import { attemptOfLabels, LABEL } from '../shared/container-identity.ts'
 import { encodeRequest } from '../shared/nodetool.ts'
 import type { JobSpec } from '../shared/job-spec.ts'
 import { createUpdateMapper } from '../shared/update-mapper.ts'
@@ -11,6 +10,7 @@ import { isEngineError } from './engine/engine-error.ts'
 import { ensureImage, type EnsuredImage } from './engine/images.ts'
 import type { PullProgress } from './engine/pull-progress.ts'
 import { retryEngine } from './engine-retry.ts'
+import { findByName } from './found-containers.ts'
 import { sentenceOf } from './agent-log.ts'
 import type { JobContext, JobDeps } from './job-context.ts'
 import { leavesContainer, rejection } from './job-control.ts'
@@ -86,13 +86,10 @@ async function createOnce(job: JobContext, plan: ContainerPlan): Promise<string>
       return await create()
     } catch (error) {
       if (!isEngineError(error, 'name_in_use')) throw error
-      const { Id, Config, State } = await deps.engine.inspectContainer(plan.name, control.anyStop)
-      const owner = attemptOfLabels(Config.Labels)
-      const ours =
-        Config.Labels[LABEL.agent] === deps.agentId && owner?.job === key.job && owner.attempt === key.attempt
+      const earlier = await findByName(deps.engine, deps.agentId, key, control.anyStop)
       // Never somebody else's, and never one that has run: that one would have been adopted.
-      if (!ours || State.Status !== 'created') throw error
-      await deps.engine.removeContainer(Id, control.anyStop)
+      if (earlier?.state !== 'created') throw error
+      await deps.engine.removeUnstarted(earlier.id, control.anyStop)
       return create()
     }
   }, control.anyStop)

@@ -36,10 +36,11 @@ function winnersOf(changes: readonly Change[], token: string): SQL {
 /**
  * A retry waits while its last attempt, which has ended, is still being published: the next one would cut off what is on
  * its way, and readers would be told of a gap. At most for as long as the job waits for a lost agent, and only while that
- * agent is heard of; by the end that it told, which put the job into the queue, it was.
+ * agent is heard of; by the end that it told, which put the job into the queue, it was. Its lease may have run out while
+ * the database was too slow to take a beat, and nothing here knows of such a time: so a lease more.
  */
 const STILL_PUBLISHING = sql`EXISTS (
-  SELECT 1 FROM attempts a JOIN agents g ON g.id = a.agent AND MAX(g.lease_until, w.queued_at + g.lease_ms) > ${NOW}
+  SELECT 1 FROM attempts a JOIN agents g ON g.id = a.agent AND MAX(g.lease_until, w.queued_at) + g.lease_ms > ${NOW}
   WHERE a.tenant = w.tenant AND a.job = w.id AND a.attempt = w.attempt AND a.updates IS NOT NULL
     AND w.queued_at + w.lost_after_ms > ${NOW} AND ${IS_HELD})`
 

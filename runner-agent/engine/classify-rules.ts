@@ -182,6 +182,13 @@ export const RULES: readonly Rule[] = [
     hint: 'Look at it with "docker inspect"; if it is not wanted, remove it.',
   },
   {
+    pattern: /stop the container before (attempting removal|removing)/i,
+    kind: 'running',
+    code: 'internal',
+    say: (failure) => `Container "${failure.subject}" runs and is not removed.`,
+    hint: 'Nothing needs to be done.',
+  },
+  {
     pattern: /container .* is not running/i,
     kind: 'not_running',
     code: 'internal',

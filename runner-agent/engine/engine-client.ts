@@ -36,6 +36,8 @@ export type Engine = {
   killContainer(id: string, unixSignal?: string, signal?: AbortSignal): Promise<void>
   /** With its anonymous volumes, running or not. */
   removeContainer(id: string, signal?: AbortSignal): Promise<void>
+  /** The same, but one that somebody has started since fails as `running` and goes on. */
+  removeUnstarted(id: string, signal?: AbortSignal): Promise<void>
   /** Running and ended ones that carry every given label ("name" or "name=value"). */
   listContainers(labels: readonly string[], signal?: AbortSignal): Promise<ContainerSummary[]>
   inspectImage(image: string, signal?: AbortSignal): Promise<ImageInspection>
@@ -96,7 +98,7 @@ const objectIn = (body: string): EngineInfo => JSON.parse(body) as EngineInfo
 
 const silence = (): Error => Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })
 
-type ContainerCalls = Pick<Engine, Extract<keyof Engine, `${string}Container${string}`>>
+type ContainerCalls = Pick<Engine, Extract<keyof Engine, `${string}Container${string}` | 'removeUnstarted'>>
 
 const containerCalls = (docker: Docker): ContainerCalls => ({
   createContainer: async (name, options, signal) => {
@@ -126,12 +128,8 @@ const containerCalls = (docker: Docker): ContainerCalls => ({
       docker.getContainer(id).kill({ signal: unixSignal, abortSignal })
     return done({ ...call, run }, 'not_running')
   },
-  removeContainer: (id, signal) => {
-    const call = { action: 'remove container', subject: id, timeoutMs: 60_000, signal }
-    const run = (abortSignal: AbortSignal): Promise<unknown> =>
-      docker.getContainer(id).remove({ v: true, force: true, abortSignal })
-    return done({ ...call, run }, 'container_missing', 'being_removed')
-  },
+  removeContainer: (id, signal) => remove(docker, id, true, signal),
+  removeUnstarted: (id, signal) => remove(docker, id, false, signal),
   listContainers: async (labels, signal) => {
     const call = { action: 'list the containers of', subject: 'Docker', timeoutMs: 15_000, signal }
     const run = (abortSignal: AbortSignal): Promise<Docker.ContainerInfo[]> =>
@@ -139,6 +137,13 @@ const containerCalls = (docker: Docker): ContainerCalls => ({
     return (await settle({ ...call, run })).map(summaryOf)
   },
 })
+
+const remove = (docker: Docker, id: string, force: boolean, signal: AbortSignal | undefined): Promise<void> => {
+  const call = { action: 'remove container', subject: id, timeoutMs: 60_000, signal }
+  const run = (abortSignal: AbortSignal): Promise<unknown> =>
+    docker.getContainer(id).remove({ v: true, force, abortSignal })
+  return done({ ...call, run }, 'container_missing', 'being_removed')
+}
 
 const summaryOf = (info: Docker.ContainerInfo): ContainerSummary => ({
   id: info.Id,

@@ -30,6 +30,7 @@ export type EngineErrorKind =
   | 'disk_full'
   | 'name_in_use'
   | 'not_running'
+  | 'running'
   | 'being_removed'
   | 'container_missing'
   | 'log_unreadable'

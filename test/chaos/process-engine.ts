@@ -86,7 +86,9 @@ const CONTAINER_CALLS: Readonly<Record<string, (call: Call) => void | Promise<vo
     else fail(response, 409, `Container ${container.note.id} is not running`)
   },
   'GET logs': readLog,
-  'DELETE ': async ({ response, container }) => {
+  'DELETE ': async ({ response, container, query }) => {
+    if (container.note.state === 'running' && query.get('force') !== 'true')
+      return fail(response, 409, 'container is running: stop the container before removing or force remove')
     containers.delete(container.note.id)
     await container.remove()
     send(response, 204)

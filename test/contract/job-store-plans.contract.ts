@@ -3,6 +3,7 @@ import { expect, it } from 'vitest'
 import type { Change } from '../../control-plane/core/ports.ts'
 import { jobError } from '../../shared/errors.ts'
 import type { JobState } from '../../shared/job.ts'
+import { eventually } from '../support/eventually.ts'
 import {
   assigned,
   beat,
@@ -83,6 +84,11 @@ export function plansContract(current: () => StoreUnderTest): void {
     expect(await isShown()).toBe(false)
     // It has just told the end, so it lives; only a whole lease later its silence counts.
     await execute('UPDATE agents SET lease_until = 0')
+    expect(await isShown()).toBe(false)
+    await execute('UPDATE agents SET lease_ms = 1500')
+    await eventually(isShown, { what: 'a lease since the end is over' })
+    // Its lease has just run out, perhaps because the database took no beats: again only a whole lease later.
+    await execute(`UPDATE agents SET lease_until = ${Date.now()}`)
     expect(await isShown()).toBe(false)
     await execute('UPDATE agents SET lease_ms = 0')
     expect(await isShown()).toBe(true)

@@ -31,6 +31,12 @@ export const SEEDS: readonly KnownSeed[] = [
     seed: 70_055_186,
     showed: 'a container that a lost start had begun was removed unread when its engine stayed away',
   },
+  { seed: 70_050_202, showed: 'a new process removed a container that the old one had just started' },
+  { seed: 70_069_285, showed: 'of two new processes one lost sight of a container that the other had made anew' },
+  {
+    seed: 70_047_786,
+    showed: 'a retry cut off what was still being published while the database was slow for a lease',
+  },
 ]
 
 /** Of schedules over several regions. */

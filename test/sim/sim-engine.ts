@@ -73,19 +73,8 @@ export function createSimEngine(world: EngineWorld): Engine {
     },
     killContainer: (id, name = 'SIGKILL', signal) =>
       simple('kill container', id, signal, (container) => machine.kill(container, name)),
-    async removeContainer(id, signal) {
-      await call<void>({
-        action: 'remove container',
-        subject: id,
-        timeoutMs: 60_000,
-        signal,
-        run(answer) {
-          const found = machine.containers.get(id)
-          if (found) machine.remove(found)
-          answer()
-        },
-      })
-    },
+    removeContainer: (id, signal) => call<void>(removal(machine, id, true, signal)),
+    removeUnstarted: (id, signal) => call<void>(removal(machine, id, false, signal)),
     listContainers: (labels, signal) =>
       call({
         action: 'list the containers of',
@@ -145,6 +134,23 @@ export function callEngine<T>({ loop, random, machine }: EngineWorld, call: Call
     const silence = (): void => reject(fault({ action, subject, errno: 'ETIMEDOUT', message: 'no answer' }))
     loop.at(from, timeoutMs, silence)
   })
+}
+
+function removal(machine: Machine, id: string, force: boolean, signal: AbortSignal | undefined): Call<void> {
+  const action = 'remove container'
+  return {
+    action,
+    subject: id,
+    timeoutMs: 60_000,
+    signal,
+    run(answer) {
+      const found = machine.containers.get(id)
+      const message = `cannot remove container "${id}": container is running: stop the container before removing`
+      if (found?.status === 'running' && !force) throw fault({ action, subject: id, status: 409, message })
+      if (found) machine.remove(found)
+      answer()
+    },
+  }
 }
 
 function create(machine: Machine, name: string, options: ContainerOptions): SimContainer {

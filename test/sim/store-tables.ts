@@ -133,7 +133,7 @@ export function isStillPublishing({ tables, now }: StoreContext, row: JobRow): b
   const last = row.attempts.get(row.state.attempt)
   const agent = last && tables.agents.get(last.record.agent)
   if (!last || !agent || last.record.updates === null) return false
-  if (Math.max(agent.leaseUntilMs, row.queuedAtMs + agent.leaseMs) <= now()) return false
+  if (Math.max(agent.leaseUntilMs, row.queuedAtMs) + agent.leaseMs <= now()) return false
   return row.queuedAtMs + row.spec.lost_after_seconds * 1000 > now() && isHeld(agent, row, last)
 }
 
