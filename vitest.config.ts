@@ -1,8 +1,19 @@
 // Kinds of tests, in this order of trust: pure, contract, engine, e2e, edge, chaos (CONTRIBUTING.md says what belongs where).
 
+import { existsSync } from 'node:fs'
 import { defineConfig } from 'vitest/config'
+import { toolPath } from './deploy/tools.ts'
 
 const withEngine = { globalSetup: ['test/support/global-setup.ts'] }
+
+/** What Docker's log, its events and a take-over look like differs between engines: these run on a second one as well. */
+const ON_NEWER_ENGINE = [
+  'test/contract/agent-{faults,overlap,start}.test.ts',
+  'test/engine/{attach,engine-restart,exit,kill-without-effect,output-source,start-faults}.test.ts',
+  'test/e2e/{adoption,agent-death,engine-death}.test.ts',
+]
+// Where it cannot be fetched, the set-up has said so.
+const newerEngine = existsSync(toolPath('newer-engine')) ? [newerEngineProject()] : []
 
 export default defineConfig({
   test: {
@@ -18,6 +29,7 @@ export default defineConfig({
       project('engine', { ...withEngine, testTimeout: 30_000, hookTimeout: 30_000 }),
       project('e2e', { ...withEngine, testTimeout: 60_000, hookTimeout: 60_000 }),
       project('edge', { ...withEngine, testTimeout: 60_000, hookTimeout: 60_000 }),
+      ...newerEngine,
       // Alone and last: it takes both cores for minutes.
       project('chaos', { testTimeout: 400_000, sequence: { groupOrder: 1 } }),
     ],
@@ -26,4 +38,9 @@ export default defineConfig({
 
 function project(name: string, options: object) {
   return { extends: true as const, test: { name, include: [`test/${name}/**/*.test.ts`], ...options } }
+}
+
+function newerEngineProject() {
+  const options = { globalSetup: ['test/support/newer-engine-setup.ts'], testTimeout: 60_000, hookTimeout: 60_000 }
+  return { extends: true as const, test: { name: 'newer engine', include: ON_NEWER_ENGINE, ...options } }
 }

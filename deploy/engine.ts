@@ -10,7 +10,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { engineAnswers, findEngine } from './engine-api.ts'
 import { clearContainerd, unmountBelow } from './engine-remains.ts'
@@ -29,6 +29,10 @@ export interface StartEngine {
   stateDir: string
   /** `auto` takes the best way that works; `isolated` never touches the machine's own network (tests). */
   network?: 'auto' | 'isolated'
+  /** Further flags of dockerd. */
+  flags?: readonly string[]
+  /** A folder that holds an engine of its own with all that it needs; else the machine's programs are taken. */
+  root?: string | undefined
 }
 
 interface Places {
@@ -49,6 +53,8 @@ interface EngineRecord {
   network: EngineNetwork
 }
 
+const IN_ROOT = new URL('in-root.sh', import.meta.url).pathname
+
 const readyDeadlineMs = 30_000
 /** dockerd gives containers 5 s (`--shutdown-timeout`), then needs a few more to end containerd. */
 const stopDeadlineMs = 20_000
@@ -63,7 +69,8 @@ export async function provideEngine(
   return { socketPath: engine.socketPath, engine }
 }
 
-export async function startEngine({ stateDir, network = 'auto' }: StartEngine): Promise<Engine> {
+export async function startEngine(options: StartEngine): Promise<Engine> {
+  const { stateDir, network = 'auto' } = options
   const places = placesIn(stateDir)
   mkdirSync(places.dir, { recursive: true, mode: 0o711 })
   mkdirSync(places.execRoot, { recursive: true, mode: 0o711 })
@@ -75,7 +82,7 @@ export async function startEngine({ stateDir, network = 'auto' }: StartEngine): 
   writeFileSync(places.logFile, '', { mode: 0o600 })
   const failures: string[] = []
   for (const way of ways) {
-    const outcome = await launch(places, way)
+    const outcome = await launch(places, way, options)
     if (typeof outcome !== 'string') return outcome
     failures.push(`${way}: ${outcome}`)
   }
@@ -117,10 +124,16 @@ async function settleEarlier(places: Places): Promise<Engine | undefined> {
 }
 
 /** Starts dockerd one way. Returns the end of its log when it does not come up. */
-async function launch(places: Places, network: EngineNetwork): Promise<Engine | string> {
+async function launch(
+  places: Places,
+  network: EngineNetwork,
+  { flags: more = [], root }: StartEngine,
+): Promise<Engine | string> {
   if (network === 'bridge') await noteForwarding(places.noteFile)
   const { through, flags } = networkFlags(network)
-  const command = [...(await dyingWithUs()), ...through, 'dockerd', ...flags, ...placeFlags(places)]
+  const shared = new Set([places.dir, dirname(places.execRoot)])
+  const inRoot = root === undefined ? [] : ['sh', IN_ROOT, root, join(places.dir, 'run'), ...shared, '--']
+  const command = [...(await dyingWithUs()), ...through, ...inRoot, 'dockerd', ...flags, ...placeFlags(places), ...more]
   const log = openSync(places.logFile, 'a', 0o600)
   // Detached: a Ctrl-C in the terminal must reach us first, so that jobs end in order before their engine does.
   const child = spawn(command[0]!, command.slice(1), { detached: true, stdio: ['ignore', log, log] })

@@ -31,6 +31,7 @@ child=
 . deploy/setup/tools.sh
 . deploy/setup/engine.sh
 . deploy/setup/test-programs.sh
+. deploy/setup/newer-engine.sh
 
 trap 'interrupted 130' INT
 trap 'interrupted 143' TERM
@@ -44,6 +45,6 @@ if [ "$purpose" != check ]; then
   step nats_server
   step busybox
   step engine
-  if [ "$purpose" = test ]; then step curl; step compose; fi
+  if [ "$purpose" = test ]; then step curl; step compose; step newer_engine; fi
   rm -rf "$state/apt"
 fi

@@ -47,18 +47,7 @@ nats_hint() {
 
 # fetch_from_sid PACKAGE PATH_INSIDE NAME: into a temporary folder, then moved into place, so that nothing is ever half there.
 fetch_from_sid() {
-  command -v apt-get > /dev/null 2>&1 && command -v dpkg > /dev/null 2>&1 || return 1
-  mirror=$(debian_mirror) || return 1
-  apt=$state/apt
-  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/new"
-  keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-  [ -f "$keyring" ] || keyring=${keyring%.gpg}.pgp
-  [ -f "$keyring" ] || return 1
-  echo "deb [signed-by=$keyring] $mirror sid main" > "$apt/sources.list"
-  if [ -z "${apt_updated:-}" ]; then
-    run_logged private_apt -q update || return 1
-    apt_updated=1
-  fi
+  private_lists sid || return 1
   rm -rf "$apt/new"
   mkdir -p "$apt/new/root"
   run_logged in_folder "$apt/new" private_apt -q download "$1/sid" || return 1
@@ -80,6 +69,21 @@ fetch_from_image() {
   docker cp --follow-link "$container:$2" "$tools/$3.new" > /dev/null && mv "$tools/$3.new" "$tools/$3" || copied=1
   docker rm "$container" > /dev/null
   return "$copied"
+}
+
+# private_lists RELEASE: where private_apt looks from now on.
+private_lists() {
+  command -v apt-get > /dev/null 2>&1 && command -v dpkg > /dev/null 2>&1 || return 1
+  mirror=$(debian_mirror) || return 1
+  apt=$state/apt
+  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
+  keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  [ -f "$keyring" ] || keyring=${keyring%.gpg}.pgp
+  [ -f "$keyring" ] || return 1
+  [ "${apt_release:-}" = "$1" ] && return
+  echo "deb [signed-by=$keyring] $mirror $1 main" > "$apt/sources.list"
+  run_logged private_apt -q update || return 1
+  apt_release=$1
 }
 
 # Signatures are checked; the age of the list is not, since mirrors of a fixed day are common and we look at the version.

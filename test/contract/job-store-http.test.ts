@@ -1,13 +1,9 @@
 // The store over HTTP: the contract, and what only a server can show.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { createClient } from '@libsql/client/http'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { JobStore } from '../../control-plane/core/ports.ts'
 import { createLibsqlStore } from '../../control-plane/store/libsql-store.ts'
-import { migrate } from '../../control-plane/store/migrate.ts'
+import { openLibsqlFolder } from '../support/libsql-folder.ts'
 import { startLibsqlServer, type LibsqlServer } from '../support/libsql-server.ts'
 import { jobStoreContract } from './job-store.contract.ts'
 import { assigned, beat, changeOf, claimed, held, liveAgent, move, newJob, read, submit } from './job-store.fixtures.ts'
@@ -16,18 +12,13 @@ const log = { info: () => undefined, warn: () => undefined, error: () => undefin
 const PATIENT_MS = 2_000
 
 async function makeServer() {
-  const folder = mkdtempSync(join(tmpdir(), 'dray-http-store-'))
-  const path = join(folder, 'dray.db')
-  const server = await startLibsqlServer(path)
-  const client = createClient({ url: server.url })
-  await migrate(client)
-  client.close()
-  const store = await createLibsqlStore({ url: server.url, log })
-  return { path, server, store, remove: () => rmSync(folder, { recursive: true, force: true }) }
+  const database = await openLibsqlFolder()
+  const store = await createLibsqlStore({ url: database.server.url, log })
+  return { ...database, store }
 }
 
 jobStoreContract(async () => {
-  const { path, server, store, remove } = await makeServer()
+  const { path, store, remove } = await makeServer()
   const door = new DatabaseSync(path, { timeout: PATIENT_MS })
   return {
     store,
@@ -35,8 +26,7 @@ jobStoreContract(async () => {
     end: async () => {
       door.close()
       await store.close()
-      await server.stop()
-      remove()
+      await remove()
     },
   }
 })
@@ -53,7 +43,7 @@ describe('a database server', () => {
   afterEach(async () => {
     await store.close()
     await server.stop()
-    made.remove()
+    await made.remove()
   })
 
   it('says unavailable while the server is away, and goes on when it is back', async () => {

@@ -1,43 +1,26 @@
 // The agent's publisher against a real nats-server: every update is stored once and in order, whatever happens to the
 // connection, the server, the JWT, or to a second process that writes as well.
 
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { createNatsBus } from '../../control-plane/bus/nats-bus.ts'
-import type { Bus } from '../../control-plane/core/bus-port.ts'
 import type { PublisherStop } from '../../runner-agent/unit-sender.ts'
-import type { AttemptKey } from '../../shared/subjects.ts'
 import { eventually } from '../support/eventually.ts'
 import {
   busIsUp,
   joinAgent,
   logUpdate,
-  openBus,
   silentLog,
+  startParty,
+  storedLines,
   storedUpdates,
-  type TestAgent,
 } from '../support/nats-party.ts'
-import { startNats, type TestNats } from '../support/nats-server.ts'
+import { startNats } from '../support/nats-server.ts'
 import { startProxy } from '../support/tcp-proxy.ts'
 
-let nats: TestNats
-let bus: Bus
-let agent: TestAgent
-let jobs = 0
 const never = new AbortController().signal
-const newKey = (): AttemptKey => ({ tenant: 't', job: `job${(jobs += 1)}`, attempt: 1 })
-const wanted = (count: number): [number, string][] =>
-  Array.from({ length: count }, (_, at) => [at + 1, `line ${at + 1}`])
-
-beforeAll(async () => {
-  nats = await startNats()
-  bus = await openBus(nats)
-  agent = await joinAgent(nats, bus, { id: 'a1' })
-})
-afterAll(async () => {
-  await agent.connection.close()
-  await bus.close()
-  await nats[Symbol.asyncDispose]()
-})
+const party = await startParty()
+const { nats, bus, agent, newKey } = party
+afterAll(() => party[Symbol.asyncDispose]())
 
 test('each update is stored once, in order, and position() says so', async () => {
   const key = newKey()
@@ -46,7 +29,7 @@ test('each update is stored once, in order, and position() says so', async () =>
     await publisher.push([logUpdate(`line ${line}`)], { stdout: line, stderr: 0 })
   await publisher.flush(never)
   expect(publisher.position()).toEqual({ n: 3000, stdout_lines: 3000, stderr_lines: 0 })
-  expect(await storedUpdates(bus, 'a1', key)).toEqual(wanted(3000))
+  expect(await storedUpdates(bus, 'a1', key)).toEqual(storedLines(3000))
   expect(await bus.readResume('a1', key)).toMatchObject({ n: 3000, stdout_lines: 3000, session: 'ses_1' })
   await publisher.stop()
 })
@@ -126,7 +109,7 @@ test('sockets that die right after a write, 50 times, lose and double nothing', 
       await publisher.flush(never)
     }
     expect(proxy.cuts).toBe(10)
-    expect(await storedUpdates(bus, id, key)).toEqual(wanted(10))
+    expect(await storedUpdates(bus, id, key)).toEqual(storedLines(10))
     await publisher.stop()
     await behind.connection.close()
   }
@@ -147,7 +130,7 @@ test('a server that is killed and started again in mid-stream', async () => {
   await nats.start()
   await feed
   await publisher.flush(never)
-  expect(await storedUpdates(bus, 'a1', key)).toEqual(wanted(2000))
+  expect(await storedUpdates(bus, 'a1', key)).toEqual(storedLines(2000))
   await publisher.stop()
 })
 
@@ -164,7 +147,7 @@ test('a server that is frozen for three seconds', async () => {
   clearTimeout(thaw)
   // The freeze may land after the last message: never leave it to the next test.
   nats.thaw()
-  expect(await storedUpdates(bus, 'a1', key)).toEqual(wanted(600))
+  expect(await storedUpdates(bus, 'a1', key)).toEqual(storedLines(600))
   await publisher.stop()
 })
 
@@ -187,7 +170,7 @@ test('JWTs that live for three seconds are renewed under load', async () => {
     worstMs = Math.max(worstMs, performance.now() - begun)
   }
   clearInterval(renew)
-  expect(await storedUpdates(bus, 'a3', key)).toEqual(wanted(line))
+  expect(await storedUpdates(bus, 'a3', key)).toEqual(storedLines(line))
   expect(worstMs).toBeLessThan(1_500)
   await publisher.stop()
   await short.connection.close()
@@ -205,7 +188,7 @@ test('a second writer of the same agent: the one that had stored something stops
   await first.push([logUpdate('forked')], { stdout: 2, stderr: 0 })
   await expect(first.flush(never)).rejects.toThrow('superseded')
   expect(stops).toEqual([{ kind: 'superseded' }])
-  expect(await storedUpdates(bus, 'a1', key)).toEqual(wanted(2))
+  expect(await storedUpdates(bus, 'a1', key)).toEqual(storedLines(2))
   await second.stop()
 })
 
@@ -256,7 +239,7 @@ test('a store that was wiped gets again what is remembered', async () => {
   await busIsUp(bus)
   await publisher.push([logUpdate('line 51')], { stdout: 51, stderr: 0 })
   await publisher.flush(never)
-  expect(await storedUpdates(bus, 'a1', key)).toEqual(wanted(51))
+  expect(await storedUpdates(bus, 'a1', key)).toEqual(storedLines(51))
   await publisher.stop()
 })
 
@@ -279,7 +262,7 @@ test('NATS that was never there: it waits, keeps the order, and stop() ends it',
   await expect(publisher.flush(AbortSignal.timeout(300))).rejects.toThrow()
   await away.start()
   await publisher.flush(never)
-  expect(await storedUpdates(lonely, 'a4', key)).toEqual(wanted(1))
+  expect(await storedUpdates(lonely, 'a4', key)).toEqual(storedLines(1))
   await publisher.stop()
   await waiting.connection.close()
   await lonely.close()

@@ -1,36 +1,28 @@
 // A control plane whose database is far away: how many round trips each call waits for, and what becomes of calls whose
 // answers are lost after the commit. Round trips are counted by time, because what goes on after the answer (a plan, a
 // sweep) is nobody's wait. The look-up of the caller's key is counted too.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createClient } from '@libsql/client/http'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { migrate } from '../../control-plane/store/migrate.ts'
 import { startTestControlPlane, type TestAgent, type TestControlPlane } from '../support/control-plane.ts'
 import { eventually } from '../support/eventually.ts'
-import { startLibsqlServer, type LibsqlServer } from '../support/libsql-server.ts'
+import { openLibsqlFolder, type LibsqlFolder } from '../support/libsql-folder.ts'
+import type { LibsqlServer } from '../support/libsql-server.ts'
 
-let folder: string
+let database: LibsqlFolder
 let server: LibsqlServer
 let plane: TestControlPlane
 let agent: TestAgent
 let beat = 0
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'dray-remote-'))
-  server = await startLibsqlServer(join(folder, 'dray.db'))
-  const client = createClient({ url: server.url })
-  await migrate(client)
-  client.close()
+  database = await openLibsqlFolder()
+  server = database.server
   plane = await startTestControlPlane({ DRAY_DATABASE_URL: server.url })
   agent = await plane.joinAgent('far')
 })
 beforeEach(() => server.setLatency(0))
 afterAll(async () => {
   await plane.close()
-  await server.stop()
-  rmSync(folder, { recursive: true, force: true })
+  await database.remove()
 })
 
 const submit = (headers: Record<string, string> = {}) =>

@@ -1,35 +1,25 @@
 // A control plane whose database address is a replica that is behind (it stands still unless told otherwise): nothing that
 // decides is answered by it. What is only looked at may be: lists and metrics.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createClient } from '@libsql/client/http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import type { JobStore } from '../../control-plane/core/ports.ts'
 import type { Db } from '../../control-plane/store/db.ts'
 import { createJobStore } from '../../control-plane/store/job-store.ts'
-import { migrate } from '../../control-plane/store/migrate.ts'
 import { SERVED_BY_REPLICAS } from '../sim/store-replica.ts'
 import { startTestControlPlane, type TestAgent, type TestControlPlane } from '../support/control-plane.ts'
 import { eventually } from '../support/eventually.ts'
+import { openLibsqlFolder, type LibsqlFolder } from '../support/libsql-folder.ts'
 import { startLibsqlReplica, type LibsqlReplica } from '../support/libsql-replica.ts'
-import { startLibsqlServer, type LibsqlServer } from '../support/libsql-server.ts'
 
-let folder: string
-let primary: LibsqlServer
+let database: LibsqlFolder
 let replica: LibsqlReplica
 let plane: TestControlPlane
 let agent: TestAgent
 let beat = 0
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'dray-replica-'))
-  const path = join(folder, 'dray.db')
-  primary = await startLibsqlServer(path)
-  const client = createClient({ url: primary.url })
-  await migrate(client)
-  client.close()
+  database = await openLibsqlFolder()
+  const { server: primary, path, folder } = database
   replica = await startLibsqlReplica({ primary, path, folder })
   plane = await startTestControlPlane({ DRAY_DATABASE_URL: replica.url })
   agent = await plane.joinAgent('beside-replica')
@@ -37,8 +27,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await plane.close()
   await replica.stop()
-  await primary.stop()
-  rmSync(folder, { recursive: true, force: true })
+  await database.remove()
 })
 
 async function submit(): Promise<string> {

@@ -1,31 +1,13 @@
 // NATS and a wall clock that is wrong or steps: JWTs expire by the server's clock, and a server that was away is dialled again
 // by a clock that cannot go back.
 
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { Bus } from '../../control-plane/core/bus-port.ts'
-import type { AttemptKey } from '../../shared/subjects.ts'
-import { joinAgent, logUpdate, openBus, storedUpdates, type TestAgent } from '../support/nats-party.ts'
-import { startNats, type TestNats } from '../support/nats-server.ts'
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { joinAgent, logUpdate, startParty, storedLines, storedUpdates } from '../support/nats-party.ts'
 
-let nats: TestNats
-let bus: Bus
-let agent: TestAgent
-let jobs = 0
 const never = new AbortController().signal
-const newKey = (): AttemptKey => ({ tenant: 't', job: `job${(jobs += 1)}`, attempt: 1 })
-const wanted = (count: number): [number, string][] =>
-  Array.from({ length: count }, (_, at) => [at + 1, `line ${at + 1}`])
-
-beforeAll(async () => {
-  nats = await startNats()
-  bus = await openBus(nats)
-  agent = await joinAgent(nats, bus, { id: 'a1' })
-})
-afterAll(async () => {
-  await agent.connection.close()
-  await bus.close()
-  await nats[Symbol.asyncDispose]()
-})
+const party = await startParty()
+const { nats, bus, agent, newKey } = party
+afterAll(() => party[Symbol.asyncDispose]())
 
 describe('an agent whose clock', () => {
   let shiftMs = 0
@@ -60,7 +42,7 @@ describe('an agent whose clock', () => {
       await publisher.flush(never)
     }
     clearInterval(renewing)
-    expect(await storedUpdates(bus, id, key)).toEqual(wanted(line))
+    expect(await storedUpdates(bus, id, key)).toEqual(storedLines(line))
     expect(/expired/i.test(short.errors.map(String).join())).toBe(wrongMs < 0)
     await publisher.stop()
     await short.connection.close()
@@ -74,7 +56,7 @@ describe('an agent whose clock', () => {
     await nats.start()
     publisher.offer([logUpdate('line 1')], { stdout: 1, stderr: 0 })
     await publisher.flush(AbortSignal.timeout(10_000))
-    expect(await storedUpdates(bus, 'a1', key)).toEqual(wanted(1))
+    expect(await storedUpdates(bus, 'a1', key)).toEqual(storedLines(1))
     await publisher.stop()
   })
 })

@@ -1,14 +1,14 @@
 // The engine dies under a running job and is started again: what it ends then is its own doing, not the job's.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { expect, test } from 'vitest'
+import { expect, inject, test } from 'vitest'
 import { startTimeOf, waitForExit } from '../../deploy/engine-process.ts'
 import { startEngine } from '../../deploy/engine.ts'
 import { ensureImages } from '../../deploy/image.ts'
 import { createEngine } from '../../runner-agent/engine/engine-client.ts'
 import type { TerminalUpdate } from '../../shared/update.ts'
 import { eventually } from '../support/eventually.ts'
-import { follow, shell } from '../support/jobs.ts'
+import { follow, shell, type Story } from '../support/jobs.ts'
 import { startStack } from '../support/stack.ts'
 
 /** The shim of a container outlives a killed engine, and the next engine may not know it any more: the test made it. */
@@ -37,6 +37,8 @@ interface Death {
   readonly untilEnded?: boolean
   /** The agent is killed before, and started again when there is an engine again: nobody saw anything. */
   readonly agentToo?: boolean
+  /** The engine's containers go on without it. */
+  readonly liveRestore?: boolean
 }
 
 /** Of the only container that runs there. */
@@ -48,10 +50,16 @@ async function processOf(socketPath: string): Promise<number> {
 }
 
 /** How a job ends whose engine dies when it has said "begin", and is started again. */
-async function endAcross({ script, signal = 'SIGKILL', untilEnded, agentToo }: Death): Promise<TerminalUpdate> {
+async function endAcross(death: Death): Promise<TerminalUpdate> {
+  return (await storyAcross(death)).terminal
+}
+
+async function storyAcross(death: Death): Promise<Story> {
+  const { script, signal = 'SIGKILL', untilEnded, agentToo, liveRestore } = death
   // Short: a Unix socket lies below it.
   const stateDir = await mkdtemp('/tmp/ed-')
-  const options = { stateDir, network: 'isolated' as const }
+  const flags = liveRestore ? ['--live-restore'] : []
+  const options = { stateDir, network: 'isolated' as const, root: inject('engineRoot') || undefined, flags }
   let engine = await startEngine(options)
   const { busybox } = await ensureImages({ socketPath: engine.socketPath, stateDir })
   const stack = await startStack({ agents: 1, engineSocket: engine.socketPath })
@@ -65,7 +73,7 @@ async function endAcross({ script, signal = 'SIGKILL', untilEnded, agentToo }: D
     if (untilEnded) await eventually(ended, { deadlineMs: 20_000, what: 'the container has ended' })
     engine = await startEngine(options)
     if (agentToo) stack.agents[0]?.start()
-    return (await follow(stack.client, id)).terminal
+    return await follow(stack.client, id)
   } finally {
     await stack.close()
     await engine.stop()
@@ -74,15 +82,19 @@ async function endAcross({ script, signal = 'SIGKILL', untilEnded, agentToo }: D
   }
 }
 
+/** Engine 26.1.5 has forgotten the exit code of what ended without it. */
+const KNOWN_TO_ENGINES = [0, null]
+
 test('a container that a restarting engine stops is engine_lost, whatever exit code it left', async () => {
   const terminal = await endAcross({ script: 'echo begin; sleep 60' })
   expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' } })
 }, 90_000)
 
 // What it printed then went into a pipe that nobody held any more: it looked like a whole story with its end cut off.
-test('a container that ended while no engine was there is engine_lost, with its exit code', async () => {
+test('a container that ended while no engine was there is engine_lost, with its exit code where the engine knows it', async () => {
   const terminal = await endAcross({ script: 'echo begin; sleep 3; echo end', untilEnded: true })
-  expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' }, exit: { code: 0, reason: 'lost' } })
+  expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' }, exit: { reason: 'lost' } })
+  expect(KNOWN_TO_ENGINES).toContain(terminal.exit?.code)
 }, 90_000)
 
 test('a container that an engine stops because it is asked to end is engine_lost', async () => {
@@ -97,5 +109,28 @@ test('an agent and its engine are killed: what the next engine stopped is engine
 
 test('an agent and its engine are killed: what ended when neither was there is engine_lost', async () => {
   const terminal = await endAcross({ script: 'echo begin; sleep 3; echo end', untilEnded: true, agentToo: true })
-  expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' }, exit: { code: 0, reason: 'lost' } })
+  expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' }, exit: { reason: 'lost' } })
+  expect(KNOWN_TO_ENGINES).toContain(terminal.exit?.code)
 }, 90_000)
+
+/** Longer than an engine needs to end: 26.1.5 gives five seconds to a call that waits. */
+const COUNTS = 'echo begin; i=0; while [ $i -lt 120 ]; do echo $i; i=$((i+1)); sleep 0.1; done; exit 3'
+
+test.each([
+  ['asked to end', 'SIGTERM', false],
+  ['killed together with the agent', 'SIGKILL', true],
+] as const)(
+  'with live-restore a container outlives its engine, %s, and ends as it does',
+  async (_, signal, agentToo) => {
+    const { terminal, updates, gaps, job } = await storyAcross({ script: COUNTS, signal, agentToo, liveRestore: true })
+    expect(terminal).toMatchObject({
+      status: 'error',
+      error: { code: 'exit_nonzero' },
+      exit: { code: 3, reason: 'exited' },
+    })
+    const said = updates.flatMap(({ content }) => content ?? [])
+    expect(said).toEqual(['begin', ...Array.from({ length: 120 }, (__, index) => String(index))])
+    expect({ gaps, attempts: job.attempts.length }).toEqual({ gaps: [], attempts: 1 })
+  },
+  90_000,
+)

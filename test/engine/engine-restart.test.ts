@@ -1,5 +1,5 @@
 import { mkdtemp, rm } from 'node:fs/promises'
-import { expect, test } from 'vitest'
+import { expect, inject, test } from 'vitest'
 import { startEngine } from '../../deploy/engine.ts'
 import { ensureImages } from '../../deploy/image.ts'
 import { attach } from '../../runner-agent/engine/attach.ts'
@@ -25,7 +25,7 @@ const ownFolder = async (): Promise<AsyncDisposable & { path: string }> => {
 /** The lines of a container whose engine is killed, and started again, when KILL_AT of them were handed out. */
 const linesAcrossKill = async (waits: string): Promise<{ lines: string[]; exit: ContainerExit }> => {
   await using folder = await ownFolder()
-  const options = { stateDir: folder.path, network: 'isolated' as const }
+  const options = { stateDir: folder.path, network: 'isolated' as const, root: inject('engineRoot') || undefined }
   let dockerd = await startEngine(options)
   try {
     const { busybox } = await ensureImages({ socketPath: dockerd.socketPath, stateDir: folder.path })

@@ -11,7 +11,7 @@ import { createPublisher, type Publisher, type PublisherOptions } from '../../ru
 import type { RunCommand } from '../../shared/agent-protocol.ts'
 import type { AttemptKey } from '../../shared/subjects.ts'
 import { eventually } from './eventually.ts'
-import type { TestNats } from './nats-server.ts'
+import { startNats, type TestNats } from './nats-server.ts'
 
 export const silentLog: Log = { info: () => undefined, warn: () => undefined, error: () => undefined }
 
@@ -48,6 +48,36 @@ export function busIsUp(bus: Bus): Promise<unknown> {
   }
   return eventually(check, { deadlineMs: 10_000, what: 'the bus is up' })
 }
+
+/** A server, a control plane's bus and an agent on it, and keys of attempts that nobody has used. */
+export interface NatsParty extends AsyncDisposable {
+  readonly nats: TestNats
+  readonly bus: Bus
+  readonly agent: TestAgent
+  newKey(this: void): AttemptKey
+}
+
+export async function startParty(): Promise<NatsParty> {
+  const nats = await startNats()
+  const bus = await openBus(nats)
+  const agent = await joinAgent(nats, bus, { id: 'a1' })
+  let jobs = 0
+  return {
+    nats,
+    bus,
+    agent,
+    newKey: () => ({ tenant: 't', job: `job${(jobs += 1)}`, attempt: 1 }),
+    async [Symbol.asyncDispose]() {
+      await agent.connection.close()
+      await bus.close()
+      await nats[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** What storedUpdates() gives where `line 1` to `line count` are stored, each once. */
+export const storedLines = (count: number): [number, string][] =>
+  Array.from({ length: count }, (_, at) => [at + 1, `line ${at + 1}`])
 
 export interface TestAgent {
   readonly id: string
