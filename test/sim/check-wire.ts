@@ -13,17 +13,30 @@ export type OnWire = (connection: object, job: string, after: number, text: stri
 
 export function watchWire(history: History): OnWire {
   const places = new WeakMap<object, Place>()
+  const framesOf = createParser()
   return (connection, job, after, text) => {
     const place = places.get(connection) ?? { seq: after, isOver: false }
     places.set(connection, place)
-    const parsed = JSON.parse(text) as Frame | Frame[]
-    for (const frame of Array.isArray(parsed) ? parsed : [parsed]) {
+    for (const frame of framesOf(text)) {
       if (isStateFrame(frame)) continue
       const fault = faultOf(frame, place)
       if (fault) history.violated(fault.check, `${job}, after ${shown(place.seq)} of ${shown(after)}: ${fault.what}`)
       place.seq = Math.max(place.seq, endSeq(frame) ?? 0)
       place.isOver ||= isTerminalUpdate(frame)
     }
+  }
+}
+
+/** Most messages go to several connections, one after the other. */
+function createParser(): (text: string) => readonly Frame[] {
+  let last = ''
+  let frames: readonly Frame[] = []
+  return (text) => {
+    if (text === last) return frames
+    const parsed = JSON.parse(text) as Frame | Frame[]
+    last = text
+    frames = Array.isArray(parsed) ? parsed : [parsed]
+    return frames
   }
 }
 

@@ -113,8 +113,9 @@ export interface History {
 export function createHistory(nowMs: () => number, onTrace?: (line: string) => void): History {
   let place = 0
   let hash = 0x811c9dc5
-  const mix = (text: string): void => {
-    for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193)
+  const mix = (value: string | number): void => {
+    if (typeof value === 'number') hash = Math.imul(hash ^ value, 0x01000193)
+    else for (let at = 0; at < value.length; at += 1) hash = Math.imul(hash ^ value.charCodeAt(at), 0x01000193)
   }
   const jobs = new Map<string, JobStory>()
   const stored = new Map<string, StoredUpdate[]>()
@@ -146,8 +147,8 @@ export function createHistory(nowMs: () => number, onTrace?: (line: string) => v
     },
     trace(kind, ...values) {
       mix(kind)
-      mix(String(Math.round(nowMs() * 1000)))
-      for (const value of values) mix(String(value))
+      mix(Math.round(nowMs() * 1000))
+      for (const value of values) mix(value)
       onTrace?.(`${nowMs().toFixed(1).padStart(10)}  ${kind.padEnd(10)} ${values.join(' ')}`)
     },
     get hash() {

@@ -20,6 +20,8 @@ export interface SocketWorld {
 
 type Listener = (event: never) => void
 
+const STREAM_URL = /\/([^/]+)\/stream\?after=([^&]*)/
+
 /** A class as `WebSocketOptions` of the client wants it, for one process's client. */
 export function createSimWebSocket(world: SocketWorld, client: Proc): typeof globalThis.WebSocket {
   class SimWebSocket {
@@ -28,10 +30,8 @@ export function createSimWebSocket(world: SocketWorld, client: Proc): typeof glo
     #hangUp = (): void => undefined
 
     constructor(url: string) {
-      const { pathname, searchParams } = new URL(url)
-      const job = pathname.split('/').at(-2) ?? ''
-      const after = parseCursor(searchParams.get('after') ?? '0') ?? 0
-      this.#dial(world.choose(client.host, world.planes), job, after)
+      const [, job = '', after = '0'] = STREAM_URL.exec(url) ?? []
+      this.#dial(world.choose(client.host, world.planes), job, parseCursor(after) ?? 0)
     }
 
     #dial(plane: ControlPlane, job: string, after: number): void {
