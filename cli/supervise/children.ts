@@ -8,7 +8,7 @@ import { loadOrCreateIdentity } from '../../control-plane/bus/identity-file.ts'
 import { natsServerConfig } from '../../control-plane/bus/server-config.ts'
 import type { Engine } from '../../deploy/engine.ts'
 import { tryCommand } from '../../deploy/engine-process.ts'
-import { CONTROL_PLANE_ENV, NATS_SERVER_ENV } from '../../deploy/process-env.ts'
+import { NATS_SERVER_ENV, NODE_PROCESS_ENV } from '../../deploy/process-env.ts'
 import { findNatsServer } from '../../deploy/tools.ts'
 import type { Client } from '../../shared/client/create-client.ts'
 import { openBoundedLog, type BoundedLog } from './bounded-log.ts'
@@ -46,7 +46,7 @@ export function controlPlaneChild(plan: StackPlan): ChildSpec {
     name: 'control-plane',
     command: [...nodeCommand(), join(root, 'control-plane', 'entry', 'node.ts')],
     env: {
-      ...CONTROL_PLANE_ENV,
+      ...NODE_PROCESS_ENV,
       ...plainEnv(plan),
       DRAY_HOST: plan.host,
       DRAY_PORT: String(plan.httpPort),
@@ -89,6 +89,7 @@ export function agentChild(plan: StackPlan, needs: AgentNeeds): ChildSpec {
       'local',
     ],
     env: {
+      ...NODE_PROCESS_ENV,
       DOCKER_IMAGE: needs.image,
       DRAY_DRAIN_SECONDS: String(drainSeconds),
       ...(needs.network === 'none' ? { DRAY_INTERNET_NETWORK: 'none' } : {}),

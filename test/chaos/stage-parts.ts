@@ -5,7 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { NatsIdentity } from '../../control-plane/bus/nats-identity.ts'
 import { natsServerConfig } from '../../control-plane/bus/server-config.ts'
-import { CONTROL_PLANE_ENV, NATS_SERVER_ENV } from '../../deploy/process-env.ts'
+import { NATS_SERVER_ENV, NODE_PROCESS_ENV } from '../../deploy/process-env.ts'
 import { findNatsServer } from '../../deploy/tools.ts'
 import { eventually } from '../support/eventually.ts'
 import type { History } from './history.ts'
@@ -58,7 +58,7 @@ export function controlPlanePart(options: {
   token: string
 }) {
   const env = {
-    ...CONTROL_PLANE_ENV,
+    ...NODE_PROCESS_ENV,
     DRAY_HOST: '127.0.0.1',
     DRAY_PORT: String(options.port),
     DRAY_STATE_DIR: join(options.dir, `cp-${options.port}`),
@@ -87,6 +87,7 @@ export function agentPart(options: {
     name: joinToken === undefined ? name : `${name}-joins`,
     args: [join(ROOT, 'cli/main.ts'), 'agent', ...words],
     env: {
+      ...NODE_PROCESS_ENV,
       DOCKER_HOST: `unix://${engineSocket}`,
       DRAY_INTERNET_NETWORK: 'none',
       DRAY_DRAIN_SECONDS: '2',

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { controlPlaneSettings } from '../../control-plane/entry/control-plane-config.ts'
-import { CONTROL_PLANE_ENV, NATS_SERVER_ENV } from '../../deploy/process-env.ts'
+import { NATS_SERVER_ENV, NODE_PROCESS_ENV } from '../../deploy/process-env.ts'
 import { bundleWorker } from '../../deploy/worker-bundle.ts'
 import { freePort } from '../support/free-port.ts'
 import { manageProcess } from '../support/managed-process.ts'
@@ -67,8 +67,10 @@ describe('the images', () => {
 it.each([
   ['deploy/compose.yaml', NATS_SERVER_ENV],
   ['deploy/systemd/dray-nats.service', NATS_SERVER_ENV],
-  ['deploy/Dockerfile', CONTROL_PLANE_ENV],
-  ['deploy/systemd/dray-control-plane.service', CONTROL_PLANE_ENV],
+  ['deploy/Dockerfile', NODE_PROCESS_ENV],
+  ['deploy/agent.Dockerfile', NODE_PROCESS_ENV],
+  ['deploy/systemd/dray-control-plane.service', NODE_PROCESS_ENV],
+  ['deploy/systemd/dray-agent.service', NODE_PROCESS_ENV],
 ])('%s keeps the memory of its process from growing', async (name, env) => {
   const file = await read(name)
   for (const [key, value] of Object.entries(env)) expect(file).toMatch(new RegExp(`\\b${key}\\b.*${value}`))
