@@ -2,24 +2,8 @@
 // remove it. Engine and control plane only answer here; everything that decides is real.
 import { expect, test } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import type { Grant } from '../../shared/agent-protocol.ts'
-import { submitBodySchema } from '../../shared/job-spec.ts'
-import type { Engine } from '../../runner-agent/engine/engine-client.ts'
-import type { JobDeps } from '../../runner-agent/job-context.ts'
 import { startJobRun } from '../../runner-agent/job-run.ts'
-import { createSemaphore } from '../../runner-agent/semaphore.ts'
-
-const NOTHING_STORED = { n: 0, stdout_lines: 0, stderr_lines: 0, subject_seq: 0, session: null }
-const GRANT: Grant = {
-  spec: submitBodySchema.parse({ image: 'x' }),
-  env: {},
-  secrets: {},
-  limits: { output_bytes: 1_000, line_bytes: 1_000 },
-  gpus: [],
-  lost_after_seconds: 600,
-  cancel_requested: false,
-  resume: NOTHING_STORED,
-}
+import { bareDeps, NOTHING_STORED } from '../support/bare-run.ts'
 
 function createRig() {
   const made = Promise.withResolvers<{ id: string }>()
@@ -32,31 +16,15 @@ function createRig() {
       return made.promise
     },
     removeContainer: async (id: string) => void removed.push(id),
-  } as unknown as Engine
+  }
   const publisher = {
     offer: () => true,
     flush: async () => undefined,
     position: () => NOTHING_STORED,
     stop: async () => undefined,
   }
-  const deps = {
-    agentId: 'a1',
-    session: 's1',
-    bootId: 'b1',
-    engine,
-    controlPlane: {
-      claim: async () => ({ kind: 'ok', value: GRANT }),
-      finish: async () => ({ kind: 'ok', value: {} }),
-    },
-    policy: { defaults: { memory: 2 ** 28, cpus: 1 }, image: 'x', command: [], settings: {}, gpuSettings: {} },
-    starts: createSemaphore(1),
-    openPublisher: () => publisher,
-    welcomed: Promise.resolve(),
-    beat: () => 1,
-    poke: () => undefined,
-    onPulled: () => undefined,
-    log: { info: () => undefined, warn: () => undefined, error: () => undefined },
-  } as unknown as JobDeps
+  const finish = async () => ({ kind: 'ok', value: {} })
+  const deps = bareDeps({ engine, openPublisher: () => publisher, finish })
   const run = startJobRun(deps, { key: { tenant: 'default', job: 'j1', attempt: 1 }, image: 'x' })
   return { run, made, removed, isAsked: () => isAsked }
 }
