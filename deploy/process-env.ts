@@ -9,6 +9,7 @@ export const NATS_SERVER_ENV = { GOMEMLIMIT: '256MiB' }
 
 /**
  * V8 doubles the room for new objects when a burst fills it, up to 128 MiB, and keeps it: a control plane with 25 MiB of
- * living objects went from 160 to 320 MiB in such steps, at any hour.
+ * living objects went from 160 to 320 MiB in such steps, at any hour. With 2,200 clients (`npm run bench -- sockets`) it
+ * took 310 MiB without this and 199 MiB with it, and its answers came as fast.
  */
-export const NODE_PROCESS_ENV = { NODE_OPTIONS: '--max-semi-space-size=16' }
+export const NODE_PROCESS_ENV = { NODE_OPTIONS: '--max-semi-space-size=4' }

@@ -4,6 +4,7 @@
 import { createRequire } from 'node:module'
 import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { NODE_PROCESS_ENV } from '../../deploy/process-env.ts'
 import { busIdentityOf } from '../../control-plane/bus/nats-identity.ts'
 import { prepareDatabase } from '../../control-plane/entry/prepare-database.ts'
 import { bundleWorker } from '../../deploy/worker-bundle.ts'
@@ -49,6 +50,7 @@ export async function preparePlane(runtime: Runtime, options: PlaneOptions): Pro
     ...(runtime === 'node' ? nodeCommand() : denoCommand()),
     env: {
       PATH: globalThis.process.env['PATH'] ?? '',
+      ...NODE_PROCESS_ENV,
       DRAY_HOST: '127.0.0.1',
       DRAY_PORT: String(options.port),
       DRAY_STATE_DIR: options.dir,

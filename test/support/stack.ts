@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { inject } from 'vitest'
+import { NODE_PROCESS_ENV } from '../../deploy/process-env.ts'
 import { createClient, type Client } from '../../shared/client/create-client.ts'
 import { eventually } from './eventually.ts'
 import { freePort } from './free-port.ts'
@@ -111,6 +112,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         args: agentArguments(url, path.join(dir, `agent-${agent.name}`), agent),
         env: {
           PATH: process.env['PATH'] ?? '',
+          ...NODE_PROCESS_ENV,
           DOCKER_HOST: `unix://${options.engineSocket ?? inject('engineSocket')}`,
           DRAY_JOIN_TOKEN: (await client.createJoinToken({})).token,
           DRAY_INTERNET_NETWORK: 'none',
