@@ -8,8 +8,14 @@
 export const NATS_SERVER_ENV = { GOMEMLIMIT: '256MiB' }
 
 /**
- * V8 doubles the room for new objects when a burst fills it, up to 128 MiB, and keeps it: a control plane with 25 MiB of
- * living objects went from 160 to 320 MiB in such steps, at any hour. With 2,200 clients (`npm run bench -- sockets`) it
- * took 310 MiB without this and 199 MiB with it, and its answers came as fast.
+ * V8 doubles the room for new objects when a burst fills it, up to 128 MiB, and keeps it; with 2,200 clients
+ * (`npm run bench -- sockets`) a control plane took 310 MiB without this, and its answers came as fast. glibc learns from
+ * each large buffer that is freed to take the next ones from its heap, which leaves holes. Other C libraries do not know
+ * these names.
  */
-export const NODE_PROCESS_ENV = { NODE_OPTIONS: '--max-semi-space-size=4' }
+export const NODE_PROCESS_ENV = {
+  NODE_OPTIONS: '--max-semi-space-size=16',
+  MALLOC_ARENA_MAX: '2',
+  MALLOC_MMAP_THRESHOLD_: '131072',
+  MALLOC_TRIM_THRESHOLD_: '131072',
+}
