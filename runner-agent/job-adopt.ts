@@ -1,6 +1,7 @@
 // Takes over a container that an earlier process of this agent left. One that was never started is removed, because
 // starting it afresh is simpler and as good. Of one that ran, everything is read from Docker's log: lines that are
 // stored already are only looked at, for what they say about the run, and the rest goes on where the stored updates end.
+import { diedWithinStart } from './engine/classify.ts'
 import { isEngineError } from './engine/engine-error.ts'
 import { retryEngine } from './engine-retry.ts'
 import { findByName, type FoundContainer } from './found-containers.ts'
@@ -32,6 +33,8 @@ export async function adoptContainer(job: JobContext, found: FoundContainer): Pr
     control.letGo,
   )
   if (State.StartedAt.startsWith('0001-')) {
+    const { stdout_lines: stdout, stderr_lines: stderr } = job.grant.resume
+    if (stdout + stderr > 0) throw diedWithinStart(found.id)
     if (await removeUnstarted(job, found.id)) return null
     return adoptContainer(job, found)
   }

@@ -6,6 +6,7 @@ import { encodeRequest } from '../shared/nodetool.ts'
 import type { JobSpec } from '../shared/job-spec.ts'
 import { createUpdateMapper } from '../shared/update-mapper.ts'
 import { sendInput } from './engine/attach.ts'
+import { diedWithinStart } from './engine/classify.ts'
 import { isEngineError } from './engine/engine-error.ts'
 import { ensureImage, type EnsuredImage } from './engine/images.ts'
 import type { PullProgress } from './engine/pull-progress.ts'
@@ -135,16 +136,25 @@ async function startCreated(job: JobContext, id: string, imageDigest: string): P
 }
 
 /**
- * Repeats a start that the engine did not answer, unless it happened: a container that has run must not run again. True
- * where an answer was missing: whichever engine answers from now on was perhaps not there at the start.
+ * Repeats a start that the engine did not answer, unless it happened or may have: a container that has run must not run
+ * again. True where an answer was missing: whichever engine answers from now on was perhaps not there at the start.
  */
 async function startOnce({ deps: { engine }, control: { letGo } }: JobContext, id: string): Promise<boolean> {
   let tries = 0
+  let died = false
   await retryEngine(
     async () => {
-      const hasRun = tries > 0 && !(await engine.inspectContainer(id, letGo)).State.StartedAt.startsWith('0001-')
+      if (tries > 0) {
+        if (!(await engine.inspectContainer(id, letGo)).State.StartedAt.startsWith('0001-')) return
+        if (died) throw diedWithinStart(id)
+      }
       tries += 1
-      if (!hasRun) await engine.startContainer(id, letGo)
+      try {
+        await engine.startContainer(id, letGo)
+      } catch (error) {
+        died ||= isEngineError(error, 'engine_away') && !error.unheard
+        throw error
+      }
     },
     letGo,
     // As patient as with a container that runs: this one may.

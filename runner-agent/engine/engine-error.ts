@@ -59,6 +59,8 @@ export type Fault = {
   hint: string
   /** The same call may succeed later without anybody changing anything. */
   transient: boolean
+  /** Nobody listened: no engine has heard of this call. */
+  unheard?: boolean
   /** What a shell would have returned for a command that could not be run. */
   exitCode?: number
 }
@@ -69,6 +71,7 @@ export class EngineError extends Error {
   readonly code: EngineErrorCode
   readonly hint: string
   readonly transient: boolean
+  readonly unheard: boolean
   readonly exitCode: number | undefined
 
   constructor(fault: Fault, options?: { cause?: unknown }) {
@@ -77,6 +80,7 @@ export class EngineError extends Error {
     this.code = fault.code
     this.hint = fault.hint
     this.transient = fault.transient
+    this.unheard = fault.unheard === true
     this.exitCode = fault.exitCode
   }
 }

@@ -7,6 +7,7 @@ import { startEngine } from '../../deploy/engine.ts'
 import { ensureImages } from '../../deploy/image.ts'
 import { createEngine } from '../../runner-agent/engine/engine-client.ts'
 import type { TerminalUpdate } from '../../shared/update.ts'
+import { openEngineGate } from '../support/engine-gate.ts'
 import { eventually } from '../support/eventually.ts'
 import { follow, shell, type Story } from '../support/jobs.ts'
 import { startStack } from '../support/stack.ts'
@@ -134,3 +135,41 @@ test.each([
   },
   90_000,
 )
+
+// The engine had begun the container and not written that down: the next one said that it never ran, and it ran again.
+test('an engine that dies within a start: the container does not run twice', async () => {
+  const stateDir = await mkdtemp('/tmp/ed-')
+  const options = { stateDir, network: 'isolated' as const, root: inject('engineRoot') || undefined }
+  let dockerd = await startEngine(options)
+  const { busybox } = await ensureImages({ socketPath: dockerd.socketPath, stateDir })
+  await using gate = await openEngineGate(dockerd.socketPath)
+  // What its answer to "start" would be is not waited for: the container speaks before it.
+  gate.onOutput = (text) => {
+    if (!text.includes('line 1\n')) return
+    gate.onOutput = () => undefined
+    process.kill(dockerd.pid, 'SIGKILL')
+  }
+  let starts = 0
+  gate.onCall = async (call) => {
+    if (/^POST \S*\/start(\?|$)/.test(call)) starts += 1
+    return 'answer'
+  }
+  const stack = await startStack({ agents: 1, engineSocket: gate.socketPath })
+  try {
+    const { id } = await stack.client.submit(
+      shell(busybox.image, 'i=0; while [ $i -lt 50 ]; do i=$((i+1)); echo line $i; done; sleep 30'),
+    )
+    await waitForExit(dockerd.pid, startTimeOf(dockerd.pid), 30_000)
+    dockerd = await startEngine(options)
+    const { terminal, updates, gaps } = await follow(stack.client, id)
+    expect(terminal).toMatchObject({ status: 'error', error: { code: 'engine_lost' } })
+    const lines = updates.flatMap(({ content }) => content ?? [])
+    expect(lines).toEqual(Array.from({ length: lines.length }, (_, index) => `line ${index + 1}`))
+    expect({ gaps, starts }).toEqual({ gaps: [], starts: 1 })
+  } finally {
+    await stack.close()
+    await dockerd.stop()
+    endShims(stateDir)
+    await rm(stateDir, { recursive: true, force: true })
+  }
+}, 90_000)

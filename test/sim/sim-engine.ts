@@ -113,7 +113,8 @@ export function callEngine<T>({ loop, random, machine }: EngineWorld, call: Call
     }
     const away = (): void =>
       settle(() => reject(fault({ action, subject, errno: 'ECONNREFUSED', message: 'connect ECONNREFUSED' })))
-    const onLoss = (): void => away()
+    const onLoss = (): void =>
+      settle(() => reject(fault({ action, subject, errno: 'ECONNRESET', message: 'socket hang up' })))
     const onAbort = (): void => reject(signal?.reason as Error)
     if (signal?.aborted) return onAbort()
     signal?.addEventListener('abort', onAbort, { once: true })

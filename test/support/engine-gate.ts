@@ -1,4 +1,4 @@
-// A gate in front of the run's real engine. Calls pass through it one after the other, so that a test can have something
+// A gate in front of a real engine, the run's own if no other is named. Calls pass through it one after the other, so that a test can have something
 // happen between two of an agent's calls, or can lose an answer together with its connection.
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -11,20 +11,23 @@ export interface EngineGate extends AsyncDisposable {
   readonly socketPath: string
   /** Before a call reaches the engine: `POST /containers/…/start?…`. Says whether its answer arrives. */
   onCall: (call: string) => Promise<'answer' | 'lose'>
+  /** What the engine sends, as it passes. */
+  onOutput: (text: string) => void
 }
 
-export async function openEngineGate(): Promise<EngineGate> {
+export async function openEngineGate(engineSocket = inject('engineSocket')): Promise<EngineGate> {
   const folder = await mkdtemp(path.join(tmpdir(), 'eg-'))
   const socketPath = path.join(folder, 'sock')
   const clients = new Set<net.Socket>()
   const server = net.createServer({ allowHalfOpen: true }, (client) => {
     clients.add(client)
     client.on('close', () => clients.delete(client))
-    passOn(client, gate)
+    passOn(client, engineSocket, gate)
   })
   const gate: EngineGate = {
     socketPath,
     onCall: async () => 'answer',
+    onOutput: () => undefined,
     async [Symbol.asyncDispose]() {
       const closed = once(server, 'close')
       server.close()
@@ -40,8 +43,8 @@ export async function openEngineGate(): Promise<EngineGate> {
 
 const CALL = /^((?:GET|POST|DELETE) \S+) HTTP/
 
-function passOn(client: net.Socket, gate: EngineGate): void {
-  const engine = net.connect({ path: inject('engineSocket'), allowHalfOpen: true })
+function passOn(client: net.Socket, engineSocket: string, gate: EngineGate): void {
+  const engine = net.connect({ path: engineSocket, allowHalfOpen: true })
   const destroy = (): void => {
     client.destroy()
     engine.destroy()
@@ -60,8 +63,9 @@ function passOn(client: net.Socket, gate: EngineGate): void {
     }),
   )
   engine.on('data', (data) => {
-    if (isLost) destroy()
-    else client.write(data)
+    if (isLost) return destroy()
+    gate.onOutput(data.toString('latin1'))
+    client.write(data)
   })
   client.on('end', () => next(() => void engine.end())).on('close', () => engine.destroy())
   engine.on('end', () => client.end()).on('close', () => client.destroy())
