@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { controlPlaneSettings } from '../../control-plane/entry/control-plane-config.ts'
 import { NATS_SERVER_ENV, NODE_PROCESS_ENV } from '../../deploy/process-env.ts'
 import { bundleWorker } from '../../deploy/worker-bundle.ts'
+import { startupCpuMs } from '../../deploy/worker-startup.ts'
 import { freePort } from '../support/free-port.ts'
 import { manageProcess } from '../support/managed-process.ts'
 import { eventually } from '../support/eventually.ts'
@@ -95,6 +96,19 @@ describe('wrangler.toml', () => {
     expect(gzipBytes).toBeLessThan(2 ** 20)
     await rm(folder, { recursive: true, force: true })
   })
+
+  it('starts with little processor time, and one that is busy at its start is found out', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'dray-bundle-'))
+    const { file } = await bundleWorker(folder)
+    const code = await readFile(file, 'utf8')
+    await rm(folder, { recursive: true, force: true })
+    const plainMs = (await startupCpuMs(code)) ?? 0
+    const busyMs =
+      (await startupCpuMs(`let n = 0; for (let i = 0; i < 6e8; i += 1) n += i % 7; globalThis.n = n\n${code}`)) ?? 0
+    expect(plainMs).toBeGreaterThan(0)
+    expect(plainMs).toBeLessThan(500)
+    expect(busyMs).toBeGreaterThan(plainMs + 200)
+  }, 120_000)
 
   it('names the Durable Object that the entry exports', async () => {
     const [, name = ''] = /class_name = "(\w+)"/.exec(toml) ?? []

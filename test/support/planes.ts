@@ -8,6 +8,7 @@ import { NODE_PROCESS_ENV } from '../../deploy/process-env.ts'
 import { busIdentityOf } from '../../control-plane/bus/nats-identity.ts'
 import { prepareDatabase } from '../../control-plane/entry/prepare-database.ts'
 import { bundleWorker } from '../../deploy/worker-bundle.ts'
+import { workerdProgram } from '../../deploy/worker-startup.ts'
 import { freePort } from './free-port.ts'
 import { startLibsqlServer, type LibsqlServer } from './libsql-server.ts'
 import { manageProcess, type ManagedProcess } from './managed-process.ts'
@@ -120,12 +121,4 @@ async function prepareWorkerd(options: PlaneOptions): Promise<Plane> {
       await database.stop()
     },
   }
-}
-
-function workerdProgram(): string {
-  const { platform, arch } = process
-  const name = `@cloudflare/workerd-${platform}-${arch === 'x64' ? '64' : arch}`
-  const wrangler = createRequire(require.resolve('wrangler/package.json'))
-  const workerd = createRequire(wrangler.resolve('workerd/package.json'))
-  return workerd.resolve(`${name}/bin/workerd`)
 }
