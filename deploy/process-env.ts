@@ -10,7 +10,7 @@ export const NATS_SERVER_ENV = { GOMEMLIMIT: '256MiB' }
 /**
  * V8 doubles the room for new objects when a burst fills it, up to 128 MiB, and keeps it; with 2,200 clients
  * (`npm run bench -- sockets`) a control plane took 310 MiB without this, and its answers came as fast. glibc learns from
- * each large buffer that is freed to take the next ones from its heap, which leaves holes. Other C libraries do not know
+ * each large buffer that is freed to take the next ones from its heap, which may leave holes. Other C libraries do not know
  * these names.
  */
 export const NODE_PROCESS_ENV = {

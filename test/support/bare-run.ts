@@ -17,19 +17,20 @@ export const BARE_GRANT: Grant = {
   resume: NOTHING_STORED,
 }
 
-/** `parts`: as much of each as the run will use; its claim is granted. */
+/** `parts`: as much of each as the run will use; its claim is granted, with what else `grant` says. */
 export function bareDeps(parts: {
   engine: object
   openPublisher: (...given: never[]) => object
-  finish: () => unknown
+  finish: (...given: never[]) => unknown
+  grant?: Partial<Grant>
 }) {
-  const { engine, openPublisher, finish } = parts
+  const { engine, openPublisher, finish, grant } = parts
   return {
     agentId: 'a1',
     session: 's1',
     bootId: 'b1',
     engine,
-    controlPlane: { claim: async () => ({ kind: 'ok', value: BARE_GRANT }), finish },
+    controlPlane: { claim: async () => ({ kind: 'ok', value: { ...BARE_GRANT, ...grant } }), finish },
     policy: { defaults: { memory: 2 ** 28, cpus: 1 }, image: 'x', command: [], settings: {}, gpuSettings: {} },
     starts: createSemaphore(1),
     openPublisher,
