@@ -8,6 +8,7 @@ import type { ContainerInspection } from './engine/engine-client.ts'
 import { isEngineError } from './engine/engine-error.ts'
 import { NO_MEMORY, type EngineMemory } from './engine/engine-memory.ts'
 import type { ContainerExit } from './engine/exit-watch.ts'
+import { pause } from './engine/pause.ts'
 import { engineLeadMs } from './engine-clock.ts'
 import { retryEngine } from './engine-retry.ts'
 import type { JobContext } from './job-context.ts'
@@ -24,6 +25,9 @@ export interface JobEnd {
   /** Everything that was said has been handed to the publisher. */
   readonly handedOver: Promise<void>
 }
+
+/** An engine may hear of a lack of memory after it heard of the end (engine-memory.ts): this much later at most. */
+const LATE_OOM_MS = 1000
 
 export async function followContainer(job: JobContext, running: RunningContainer): Promise<JobEnd> {
   const { deps, control, grant } = job
@@ -111,7 +115,7 @@ async function endOf(
   const leadMs = sentAtMs === null ? 0 : await engineLeadMs(deps.engine, control.letGo)
   return containerEnd({
     code,
-    oomKilled,
+    oomKilled: oomKilled || memory.sawOom,
     startedAt,
     finishedAt,
     stopSignal: stopSignalOf(job, found),
@@ -137,8 +141,13 @@ async function memoryOf(
   const { deps, control } = job
   const killed = isKill(exitCode, stopSignalOf(job, found)) && control.reason === null
   if (!adopted && uninterrupted && !killed) return NO_MEMORY
+  const recall = (): Promise<EngineMemory> =>
+    retryEngine(() => deps.engine.recall(id, control.letGo), control.letGo, 1000)
   try {
-    return await retryEngine(() => deps.engine.recall(id, control.letGo), control.letGo, 1000)
+    const memory = await recall()
+    if (!killed || found.State.OOMKilled || memory.sawOom || !memory.sawEnd) return memory
+    await pause(LATE_OOM_MS, control.letGo)
+    return await recall()
   } catch (error) {
     // An engine that keeps no events.
     if (isEngineError(error)) return NO_MEMORY

@@ -44,8 +44,8 @@ describe('the end of a container', () => {
     reason: null,
     earlier: null,
   }
-  const LATER = { sawStart: false, sawEnd: true }
-  const SAME = { sawStart: true, sawEnd: true }
+  const LATER = { sawStart: false, sawEnd: true, sawOom: false }
+  const SAME = { sawStart: true, sawEnd: true, sawOom: false }
   const by = (code: number, killedBy: unknown = null) => ({ code, oomKilled: false, killedBy })
   const sent = { signal: 'SIGTERM', sentAtMs: Date.parse(END.finishedAt) - 50, reason: 'cancelled' } as const
   test.each([
@@ -59,10 +59,14 @@ describe('the end of a container', () => {
     ['by itself while the engine was restarted', { code: 3, uninterrupted: false }, by(3)],
     [
       'by itself while no engine was there: its last output is lost',
-      { code: 0, uninterrupted: false, memory: { sawStart: false, sawEnd: false } },
+      { code: 0, uninterrupted: false, memory: { sawStart: false, sawEnd: false, sawOom: false } },
       { ...by(0), unheard: true },
     ],
-    ['by itself under an engine that found it', { code: 0, memory: { sawStart: false, sawEnd: true } }, by(0)],
+    [
+      'by itself under an engine that found it',
+      { code: 0, memory: { sawStart: false, sawEnd: true, sawOom: false } },
+      by(0),
+    ],
     ['without its supervisor while no agent was there', { code: 255, memory: LATER }, UNKNOWN_END],
     ['by the next engine while no agent was there', { code: 137, memory: LATER }, UNKNOWN_END],
     ['by an engine that was asked to end, and told it', { memory: LATER }, UNKNOWN_END],

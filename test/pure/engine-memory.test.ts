@@ -18,5 +18,12 @@ test.each([
   ['the latest of many', others(254) + event('start', 'own') + event('die', 'own'), true, true],
   ['an event of a form that nobody knows', '{"Action":1}\n', false, false],
 ])('%s', (_, events, sawStart, sawEnd) => {
-  expect(memoryOf(events, 'own')).toEqual({ sawStart, sawEnd })
+  expect(memoryOf(events, 'own')).toEqual({ sawStart, sawEnd, sawOom: false })
+})
+
+test.each([['before'], ['after']])('a lack of memory told %s the end', (place) => {
+  const [oom, die] = [event('oom', 'own'), event('die', 'own')]
+  const events = event('start', 'own') + event('oom', 'other') + (place === 'before' ? oom + die : die + oom)
+  expect(memoryOf(events, 'own')).toEqual({ sawStart: true, sawEnd: true, sawOom: true })
+  expect(memoryOf(event('oom', 'other'), 'own')).toMatchObject({ sawOom: false })
 })

@@ -63,6 +63,7 @@ export function createSimEngine(world: EngineWorld): Engine {
       simple('ask about container', id, signal, ({ startedIn, endedIn }) => ({
         sawStart: startedIn === machine.engineLife,
         sawEnd: endedIn === machine.engineLife,
+        sawOom: false,
       })),
     stopContainer: async (id, graceSeconds, signal) => {
       await simple('stop container', id, signal, (container) => {

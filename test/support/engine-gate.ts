@@ -11,8 +11,8 @@ export interface EngineGate extends AsyncDisposable {
   readonly socketPath: string
   /** Before a call reaches the engine: `POST /containers/…/start?…`. Says whether its answer arrives. */
   onCall: (call: string) => Promise<'answer' | 'lose'>
-  /** What the engine sends, as it passes. */
-  onOutput: (text: string) => void
+  /** What the engine sends (latin1), as it passes; gives back what arrives instead. */
+  onOutput: (text: string) => string
 }
 
 export async function openEngineGate(engineSocket = inject('engineSocket')): Promise<EngineGate> {
@@ -27,7 +27,7 @@ export async function openEngineGate(engineSocket = inject('engineSocket')): Pro
   const gate: EngineGate = {
     socketPath,
     onCall: async () => 'answer',
-    onOutput: () => undefined,
+    onOutput: (text) => text,
     async [Symbol.asyncDispose]() {
       const closed = once(server, 'close')
       server.close()
@@ -64,8 +64,7 @@ function passOn(client: net.Socket, engineSocket: string, gate: EngineGate): voi
   )
   engine.on('data', (data) => {
     if (isLost) return destroy()
-    gate.onOutput(data.toString('latin1'))
-    client.write(data)
+    client.write(Buffer.from(gate.onOutput(data.toString('latin1')), 'latin1'))
   })
   client.on('end', () => next(() => void engine.end())).on('close', () => engine.destroy())
   engine.on('end', () => client.end()).on('close', () => client.destroy())
