@@ -19,7 +19,7 @@ COPY deploy deploy
 RUN mkdir -m 0700 /var/lib/dray-agent
 VOLUME /var/lib/dray-agent
 ENV DRAY_STATE=/var/lib/dray-agent DOCKER_HOST=unix:///var/run/docker.sock
-ENV NODE_OPTIONS=--max-semi-space-size=16
+ENV NODE_OPTIONS="--max-semi-space-size=4 --max-old-space-size=1024"
 ENV MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072 MALLOC_TRIM_THRESHOLD_=131072
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["node", "cli/main.ts"]

@@ -210,7 +210,7 @@ function supervise(parts: AgentParts, running: Running): AgentLoop {
     clearInterval(timer)
     held.refuseNew()
     // Only an agent with nothing to come back to says goodbye: that ends its lease at once.
-    if (how === 'stopped' && held.count === 0) await sayGoodbye(parts)
+    if (how === 'stopped' && held.count() === 0) await sayGoodbye(parts)
     await held.detachAll()
     life.abort()
     await running.connection.close()

@@ -6,6 +6,7 @@ import { backoffMs } from '../shared/backoff.ts'
 import type { HeartbeatAnswer, HeartbeatBody, HeldAttempt } from '../shared/agent-protocol.ts'
 import { sentenceOf, type AgentLog } from './agent-log.ts'
 import { ControlPlaneAway, type Answer, type ControlPlane } from './control-plane-client.ts'
+import type { Writable } from '../shared/writable.ts'
 
 export interface HeartbeatOptions {
   readonly controlPlane: ControlPlane
@@ -38,23 +39,20 @@ const TERM_BOUNDS_MS = { min: 50, max: 300_000 }
 
 export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
   const alarm = createAlarm()
-  let beat = 0
 
   const beatOnce = async (signal: AbortSignal): Promise<Answer<HeartbeatAnswer>> => {
-    beat += 1
+    heartbeat.beat += 1
     alarm.reset()
     const attempts = options.held()
-    const body = { beat, boot_id: options.bootId, ...options.news(), attempts }
+    const body = { beat: heartbeat.beat, boot_id: options.bootId, ...options.news(), attempts }
     const answer = await options.controlPlane.heartbeat(body, signal)
     if (answer.kind === 'ok') options.onAnswer(answer.value, attempts)
     return answer
   }
 
-  return {
+  const heartbeat: Writable<Heartbeat> = {
     poke: () => alarm.ring(),
-    get beat() {
-      return beat
-    },
+    beat: 0,
     async run(signal) {
       let failures = 0
       while (!signal.aborted) {
@@ -78,6 +76,7 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
       return 'stopped'
     },
   }
+  return heartbeat
 }
 
 interface Alarm {

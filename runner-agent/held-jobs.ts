@@ -4,6 +4,7 @@
 import type { HeartbeatAnswer, HeldAttempt, RunCommand, WantedAttempt } from '../shared/agent-protocol.ts'
 import type { AttemptKey } from '../shared/subjects.ts'
 import type { JobRun, JobStart, RunEnd } from './job-run.ts'
+import type { Writable } from '../shared/writable.ts'
 
 export interface HeldJobs {
   held(): HeldAttempt[]
@@ -17,7 +18,7 @@ export interface HeldJobs {
   /** No new work from now on. */
   refuseNew(): void
   readonly accepting: boolean
-  readonly count: number
+  count(): number
   /** Settles when nothing is held, or when the signal aborts. */
   idle(signal: AbortSignal): Promise<void>
   /** Lets go of all containers and leaves them as they are. */
@@ -40,13 +41,12 @@ const GRACE_SECONDS = 10
 
 export function createHeldJobs(options: HeldJobsOptions): HeldJobs {
   const registry = createRegistry(options)
-  let accepting = true
   let leaseSeconds = 0
 
   const applyOne = (wanted: WantedAttempt, listed: HeldAttempt | undefined, askedAt: number): void => {
     const entry = registry.get(wanted)
     if (!entry) {
-      if (accepting && wanted.want === 'run') registry.begin({ key: keyOf(wanted), image: wanted.image })
+      if (jobs.accepting && wanted.want === 'run') registry.begin({ key: keyOf(wanted), image: wanted.image })
       return
     }
     if (wanted.want === 'stop') {
@@ -57,12 +57,12 @@ export function createHeldJobs(options: HeldJobsOptions): HeldJobs {
     if (wanted.want === 'cancel') entry.run.control.end('cancelled', wanted.grace_seconds ?? GRACE_SECONDS)
   }
 
-  return {
+  const jobs: Writable<HeldJobs> = {
     held: () => registry.all().map(({ run }) => run.held()),
     command(command) {
       // Of one that is held already it says that there is news (a cancel): the next beat brings it.
       if (registry.get(command)) options.poke()
-      else if (accepting) registry.begin({ key: keyOf(command), image: command.image ?? undefined })
+      else if (jobs.accepting) registry.begin({ key: keyOf(command), image: command.image ?? undefined })
     },
     adopt: (start) => registry.begin(start),
     apply(answer, listed, askedAt) {
@@ -72,14 +72,10 @@ export function createHeldJobs(options: HeldJobsOptions): HeldJobs {
     },
     checkRenewals: () => stopUnrenewed(registry.all(), options.bootSeconds(), leaseSeconds),
     refuseNew() {
-      accepting = false
+      jobs.accepting = false
     },
-    get accepting() {
-      return accepting
-    },
-    get count() {
-      return registry.all().length
-    },
+    accepting: true,
+    count: () => registry.all().length,
     idle: (signal) => registry.idle(signal),
     async detachAll() {
       const runs = registry.all().map(({ run }) => run)
@@ -87,12 +83,13 @@ export function createHeldJobs(options: HeldJobsOptions): HeldJobs {
       await Promise.allSettled(runs.map(({ done }) => done))
     },
   }
+  return jobs
 }
 
 /** Beats come each third of a lease, so a shorter lost_after would end jobs that nothing is wrong with. */
 function stopUnrenewed(entries: readonly Entry[], nowSeconds: number, leaseSeconds: number): void {
   for (const { run, renewedAt } of entries)
-    if (nowSeconds - renewedAt > Math.max(run.lostAfterSeconds, leaseSeconds) && run.held().phase !== 'finished')
+    if (nowSeconds - renewedAt > Math.max(run.lostAfterSeconds(), leaseSeconds) && run.held().phase !== 'finished')
       run.control.end('lost', GRACE_SECONDS)
 }
 

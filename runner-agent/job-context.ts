@@ -49,7 +49,7 @@ export interface JobContext {
   readonly publisher: Publisher
   setPhase(phase: HeldPhase): void
   /** Number of the last update so far. */
-  readonly lastN: number
+  lastN(this: void): number
   advance(count: number): void
   /** Adds one of the agent's own updates; false where there was no room and it was left out. */
   announce(update: UpdateBody): boolean

@@ -4,6 +4,7 @@
 //   let go  this process has nothing to do with it any more. Dropped: it does not count, container and all are removed.
 //           Detached: the process goes and leaves the container to the next one. Rewound: it is taken over once more.
 import type { KillReason } from '../shared/outcome.ts'
+import type { Writable } from '../shared/writable.ts'
 
 export class JobDropped extends Error {
   override readonly name = 'JobDropped'
@@ -43,24 +44,18 @@ export function createJobControl(): JobControl {
   const ending = new AbortController()
   const letGo = new AbortController()
   const anyStop = AbortSignal.any([ending.signal, letGo.signal])
-  let reason: KillReason | null = null
-  let killAtMs = Number.POSITIVE_INFINITY
   let shortened: () => void = () => undefined
-  return {
+  const control: Writable<JobControl> = {
     ending: ending.signal,
     letGo: letGo.signal,
     anyStop,
-    get reason() {
-      return reason
-    },
-    get killAtMs() {
-      return killAtMs
-    },
+    reason: null,
+    killAtMs: Number.POSITIVE_INFINITY,
     end(why, graceSeconds) {
-      reason ??= why
+      control.reason ??= why
       const wanted = performance.now() + graceSeconds * 1000
-      if (wanted >= killAtMs) return
-      killAtMs = wanted
+      if (wanted >= control.killAtMs) return
+      control.killAtMs = wanted
       if (ending.signal.aborted) shortened()
       else ending.abort(new JobEnding(`The job should end: ${why}.`))
     },
@@ -71,6 +66,7 @@ export function createJobControl(): JobControl {
     detach: () => letGo.abort(new JobDetached('The agent process ends; the container stays.')),
     rewind: () => letGo.abort(new JobRewound('The stored updates end elsewhere than the grant said.')),
   }
+  return control
 }
 
 /** Whether this process leaves the container as it is: to the next one, or to itself once more. */

@@ -41,7 +41,7 @@ function finishBody(job: JobContext, end: JobEnd): FinishBody {
     image_digest: end.imageDigest,
     ...(result === undefined ? {} : { result }),
     ...(error === undefined ? {} : { error: { ...error, message: error.message.slice(0, MAX_MESSAGE) } }),
-    updates: job.lastN,
+    updates: job.lastN(),
   }
 }
 

@@ -35,7 +35,7 @@ export interface JobRun {
   readonly control: JobControl
   held(): HeldAttempt
   /** Seconds without a renewal after which its container must stop. */
-  readonly lostAfterSeconds: number
+  lostAfterSeconds(): number
   readonly done: Promise<RunEnd>
 }
 
@@ -91,9 +91,7 @@ export function startJobRun(deps: JobDeps, start: JobStart): JobRun {
       phase: state.phase,
       ...(state.publisher?.position() ?? { n: 0, stdout_lines: 0, stderr_lines: 0 }),
     }),
-    get lostAfterSeconds() {
-      return state.grant?.lost_after_seconds ?? found?.lostAfterSeconds ?? DEFAULT_LOST_AFTER_SECONDS
-    },
+    lostAfterSeconds: () => state.grant?.lost_after_seconds ?? found?.lostAfterSeconds ?? DEFAULT_LOST_AFTER_SECONDS,
     done,
   }
 }
@@ -196,9 +194,7 @@ function createContext(
       // Creating lasts for milliseconds, in which the engine wants all of the machine: the next beat tells it anyway.
       if (phase !== 'creating') deps.poke()
     },
-    get lastN() {
-      return state.lastN
-    },
+    lastN: () => state.lastN,
     advance(count) {
       state.lastN += count
     },

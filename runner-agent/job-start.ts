@@ -69,7 +69,7 @@ export async function startContainer(job: JobContext, image: EnsuredImage): Prom
   const place = await deps.starts.acquire(control.anyStop)
   try {
     // By its id: the tag may move between here and the creation.
-    const origin = { agentId: deps.agentId, bootId: deps.bootId, key, imageId: image.id, updates: job.lastN }
+    const origin = { agentId: deps.agentId, bootId: deps.bootId, key, imageId: image.id, updates: job.lastN() }
     const plan = planContainer(grant, deps.policy, origin)
     const id = await createOnce(job, plan)
     return await startCreated(job, id, image.digest)
@@ -182,7 +182,7 @@ export function watchOutput(
     containerId,
     ...from,
     stored: { stdout: resume.stdout_lines, stderr: resume.stderr_lines },
-    lastN: () => job.lastN,
+    lastN: job.lastN,
     advance: (count) => job.advance(count),
     lineBytes: limits.line_bytes,
     outputBytes: limits.output_bytes,

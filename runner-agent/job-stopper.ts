@@ -6,6 +6,7 @@ import type { AgentLog } from './agent-log.ts'
 import { sentenceOf } from './agent-log.ts'
 import type { Engine } from './engine/engine-client.ts'
 import type { JobControl } from './job-control.ts'
+import type { Writable } from '../shared/writable.ts'
 
 export interface StopperOptions {
   readonly engine: Engine
@@ -30,11 +31,9 @@ const KILL_AGAIN_MS = 3_000
 
 export function watchForStop(options: StopperOptions): Stopper {
   const { control, exited } = options
-  let signal: string | undefined
-  let sentAtMs: number | null = null
   const send = async (name: string): Promise<void> => {
-    signal = name
-    sentAtMs ??= Date.now()
+    stopper.signal = name
+    stopper.sentAtMs ??= Date.now()
     try {
       await options.engine.killContainer(options.containerId, name, exited)
     } catch (error) {
@@ -54,15 +53,8 @@ export function watchForStop(options: StopperOptions): Stopper {
       await pauseUnless(exited, KILL_AGAIN_MS)
     }
   }
-  return {
-    get signal() {
-      return signal
-    },
-    get sentAtMs() {
-      return sentAtMs
-    },
-    done: run(),
-  }
+  const stopper: Writable<Stopper> = { signal: undefined, sentAtMs: null, done: run() }
+  return stopper
 }
 
 /** Waits for the end of the grace, which may come nearer meanwhile, or for the container's exit. */

@@ -4,6 +4,7 @@
 // run, the first failure's text, the last result, and the end of stderr. Bounded: one text, one result, twenty lines.
 import type { TypedObject } from './json-lines.ts'
 import { isQuietLevel } from './log-severity.ts'
+import type { Writable } from './writable.ts'
 
 export interface ContainerStory {
   /** Last job_update status that ends a run (completed, failed, error, cancelled, suspended), or null. */
@@ -32,40 +33,29 @@ const FAILURE_CHARACTERS = 60_000
 const INIT_FAILURE = /^\[FATAL tini \(\d+\)\] exec .+ failed: .+/
 
 export function createContainerStory(): StoryTeller {
-  let status: string | null = null
-  let failure: string | null = null
-  let result: ContainerStory['result'] = null
-  let initFailure: string | null = null
   const stderrTail: string[] = []
-  return {
-    get status() {
-      return status
-    },
-    get failure() {
-      return failure
-    },
-    get result() {
-      return result
-    },
-    get initFailure() {
-      return initFailure
-    },
+  const story: Writable<StoryTeller> = {
+    status: null,
+    failure: null,
+    result: null,
+    initFailure: null,
     stderrTail,
     sawUpdate(update, n) {
-      failure ??= failureIn(update)
+      story.failure ??= failureIn(update)
       if (update.type !== 'job_update') return
       if (typeof update['status'] !== 'string' || !ENDING.includes(update['status'])) return
-      status = update['status']
+      story.status = update['status']
       // A completed one without a result takes back the result of the run before it.
-      if (status === 'completed') result = { value: update['result'] ?? {}, n }
+      if (story.status === 'completed') story.result = { value: update['result'] ?? {}, n }
     },
     sawStderr(text, level) {
-      if (INIT_FAILURE.test(text)) initFailure = text
+      if (INIT_FAILURE.test(text)) story.initFailure = text
       if (isQuietLevel(level) || text.trim() === '') return
       stderrTail.push(text.slice(0, TAIL_LINE_CHARACTERS))
       if (stderrTail.length > TAIL_LINES) stderrTail.shift()
     },
   }
+  return story
 }
 
 function failureIn(update: TypedObject): string | null {

@@ -40,8 +40,8 @@ export const createLineSplitter = (options: {
   /** Adds bytes of one line; a full part leaves only when a further byte proves that the line goes on. */
   const cutParts = (bytes: Uint8Array): Uint8Array => {
     let rest = bytes
-    while (held.sizeBytes + rest.length > maxLineBytes) {
-      const room = maxLineBytes - held.sizeBytes
+    while (held.sizeBytes() + rest.length > maxLineBytes) {
+      const room = maxLineBytes - held.sizeBytes()
       onLine({ bytes: held.takeWith(rest.subarray(0, room)), eol: false, part, continued: true })
       part += 1
       rest = rest.subarray(room)
@@ -65,14 +65,14 @@ export const createLineSplitter = (options: {
       if (start < chunk.length) held.add(cutParts(chunk.subarray(start)))
     },
     end() {
-      if (held.sizeBytes > 0) finishLine(new Uint8Array(0), false)
+      if (held.sizeBytes() > 0) finishLine(new Uint8Array(0), false)
     },
     open: () => ({ bytes: held.copy(), eol: false, part, continued: false }),
   }
 }
 
 type HeldBytes = {
-  readonly sizeBytes: number
+  sizeBytes(): number
   add(bytes: Uint8Array): void
   copy(): Uint8Array
   /** Everything held, with these bytes at its end; nothing is held afterwards. */
@@ -97,9 +97,7 @@ const createHeldBytes = (maxBytes: number): HeldBytes => {
     sizeBytes = needed
   }
   return {
-    get sizeBytes() {
-      return sizeBytes
-    },
+    sizeBytes: () => sizeBytes,
     add,
     copy: () => buffer.slice(0, sizeBytes),
     takeWith(rest) {

@@ -7,6 +7,7 @@ import type { Clock } from './ports.ts'
 import { framesAfter } from './relay-frames.ts'
 import type { AttachOptions, FrameBatch, FrameSink } from './relay.ts'
 import { sleep } from './relay-wake.ts'
+import type { Writable } from '../../shared/writable.ts'
 
 export interface RelayClient {
   /** Seq of the last frame that was handed to the sink, or the cursor. */
@@ -36,7 +37,6 @@ const TOO_SLOW = 'too slow: resume from your cursor'
 
 export function createRelayClient({ after, sink, stateFrames }: AttachOptions, clock: Clock): RelayClient {
   const ending = new AbortController()
-  let position = after
   let lastState = ''
   const close = (code: number, reason: string): void => {
     if (ending.signal.aborted) return
@@ -44,15 +44,13 @@ export function createRelayClient({ after, sink, stateFrames }: AttachOptions, c
     sink.close(code, reason)
   }
   const send = (batch: FrameBatch): void => {
-    const due = framesAfter(batch, position)
+    const due = framesAfter(batch, client.position)
     if (!due || ending.signal.aborted) return
     sink.send(due)
-    position = due.frames.at(-1)?.seq ?? position
+    client.position = due.frames.at(-1)?.seq ?? client.position
   }
-  return {
-    get position() {
-      return position
-    },
+  const client: Writable<RelayClient> = {
+    position: after,
     signal: ending.signal,
     send,
     sendLive(batch) {
@@ -75,6 +73,7 @@ export function createRelayClient({ after, sink, stateFrames }: AttachOptions, c
     close,
     leave: () => ending.abort(),
   }
+  return client
 }
 
 /** False when the client takes nothing for NO_PROGRESS_MS; true when it took enough, or left. */

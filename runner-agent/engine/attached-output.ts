@@ -61,13 +61,13 @@ export const readAttached = (options: AttachedOptions): Promise<AttachedEnd> => 
     socket.on('data', (chunk: Buffer) => {
       // Past the switch the socket may have to stay for the input's sake: it is read and thrown away.
       if (!reading) return
-      if (!pushOrFail(demux, chunk) || queue.sizeBytes > bufferBytes) {
+      if (!pushOrFail(demux, chunk) || queue.sizeBytes() > bufferBytes) {
         stop(false)
         destroyWhenInputIsThrough(socket)
       }
     })
     socket.once('end', () => {
-      stop(demux.clean)
+      stop(demux.clean())
       // After 'end' neither 'finish' nor 'close' comes by itself if the container ignored its input.
       socket.destroy()
     })

@@ -8,7 +8,7 @@ export type FrameStream = 'stdout' | 'stderr' | 'system'
 export type Demux = {
   push(chunk: Uint8Array): void
   /** True between frames. False at the end of a stream means that its tail was cut off. */
-  readonly clean: boolean
+  clean(): boolean
 }
 
 export type OnFrameData = (stream: FrameStream, bytes: Uint8Array, frameEnds: boolean) => void
@@ -65,8 +65,6 @@ export const createDemux = (onData: OnFrameData, maxFrameBytes = MAX_FRAME_BYTES
     push(chunk) {
       for (let at = 0; at < chunk.length;) at = missingBytes > 0 ? readPayload(chunk, at) : readHeader(chunk, at)
     },
-    get clean() {
-      return missingBytes === 0 && headerBytes === 0
-    },
+    clean: () => missingBytes === 0 && headerBytes === 0,
   }
 }

@@ -104,7 +104,7 @@ const createLogReader = (request: LogRequest, major: number): LogReader => {
   return {
     push: (chunk) => demux.push(chunk),
     finish() {
-      if (!demux.clean)
+      if (!demux.clean())
         throw lossOf({ action: 'read the log of container', subject: request.id, signal: request.signal }, undefined)
       // The end of a followed log proves nothing: its open line may go on after the engine's restart.
       if (request.follow) return

@@ -34,7 +34,7 @@ export const followLog = async (options: FollowOptions): Promise<void> => {
   for (let fruitless = 1; ; fruitless += 1) {
     stop.throwIfAborted()
     const last = watch.ended.aborted
-    const before = reading.position
+    const before = reading.position()
     try {
       // The exit cuts a followed reading short: the next one reads everything that is left.
       await reading.run(!last, last ? stop : AbortSignal.any([stop, watch.ended]))
@@ -46,13 +46,13 @@ export const followLog = async (options: FollowOptions): Promise<void> => {
         if (!isEngineError(error) || !error.transient || faults > MAX_FAULTS) throw error
       }
     }
-    if (reading.position !== before) fruitless = 0
+    if (reading.position() !== before) fruitless = 0
     if (last) await pause(retryDelayMs(fruitless), stop)
     else await endedOrPause(watch, retryDelayMs(fruitless), stop)
   }
 }
 
-type Reading = { readonly position: number; run: (follow: boolean, signal: AbortSignal) => Promise<void> }
+type Reading = { position: () => number; run: (follow: boolean, signal: AbortSignal) => Promise<void> }
 
 const createReading = ({ engine, id, stream, from, tail, maxLineBytes, queue }: FollowOptions): Reading => {
   let position = from
@@ -62,12 +62,10 @@ const createReading = ({ engine, id, stream, from, tail, maxLineBytes, queue }: 
     position = line.count
     compare = undefined
     queue.push({ ...line, stream })
-    return queue.sizeBytes < QUEUED_BYTES ? undefined : queue.room(QUEUED_BYTES)
+    return queue.sizeBytes() < QUEUED_BYTES ? undefined : queue.room(QUEUED_BYTES)
   }
   return {
-    get position() {
-      return position
-    },
+    position: () => position,
     run(follow, signal) {
       const place = { id, stream, skipLines: position, tail: compare }
       return engine.readLog({ ...place, follow, maxLineBytes, signal }, handOut)

@@ -124,7 +124,7 @@ const readPull = async (
       splitter.push(chunk as Uint8Array)
       if (performance.now() - reportedAt < PROGRESS_EVERY_MS) continue
       reportedAt = performance.now()
-      onProgress?.(account.progress)
+      onProgress?.(account.progress())
     }
   } catch (error) {
     throw lossOf(call, error)
@@ -132,8 +132,8 @@ const readPull = async (
     response.destroy()
   }
   splitter.end()
-  if (account.error === undefined) onProgress?.(account.progress)
-  return account.error
+  if (account.error() === undefined) onProgress?.(account.progress())
+  return account.error()
 }
 
 const parseLine = (text: string): unknown => {

@@ -17,7 +17,7 @@ export type OutputLine = LinePiece & {
 }
 
 export type LineQueue = {
-  readonly sizeBytes: number
+  sizeBytes: () => number
   push: (line: OutputLine) => void
   /** Settles when less than `belowBytes` are queued, or when the queue was ended. */
   room: (belowBytes: number) => Promise<void>
@@ -47,9 +47,7 @@ export const createLineQueue = (): LineQueue => {
     return line
   }
   return {
-    get sizeBytes() {
-      return lines.sizeBytes
-    },
+    sizeBytes: () => lines.sizeBytes,
     push(line) {
       if (ending !== undefined) return
       lines.add(line)
@@ -102,7 +100,7 @@ const LINE_OVERHEAD_BYTES = 160
 const TRIM_AT = 1024
 
 type LineList = {
-  readonly sizeBytes: number
+  sizeBytes: number
   add: (line: OutputLine) => void
   take: () => OutputLine | undefined
   clear: () => void
@@ -111,14 +109,11 @@ type LineList = {
 const createLineList = (): LineList => {
   let lines: OutputLine[] = []
   let head = 0
-  let sizeBytes = 0
-  return {
-    get sizeBytes() {
-      return sizeBytes
-    },
+  const list: LineList = {
+    sizeBytes: 0,
     add(line) {
       lines.push(line)
-      sizeBytes += costOf(line)
+      list.sizeBytes += costOf(line)
     },
     take() {
       const line = lines[head]
@@ -128,15 +123,16 @@ const createLineList = (): LineList => {
         lines = lines.slice(head)
         head = 0
       }
-      sizeBytes -= costOf(line)
+      list.sizeBytes -= costOf(line)
       return line
     },
     clear() {
       lines = []
       head = 0
-      sizeBytes = 0
+      list.sizeBytes = 0
     },
   }
+  return list
 }
 
 const costOf = (line: OutputLine): number => line.bytes.length + LINE_OVERHEAD_BYTES

@@ -39,8 +39,8 @@ export type OutputSource = AsyncIterable<OutputLine> & {
   next: () => Promise<OutputLine | undefined>
   /** A line that is there already, for whoever builds batches. */
   takeNow: () => OutputLine | undefined
-  readonly kind: 'attached' | 'log'
-  readonly bufferedBytes: number
+  kind: () => 'attached' | 'log'
+  bufferedBytes: () => number
   /** Lets go of the container without touching it. Idempotent. */
   close: () => Promise<void>
 }
@@ -95,12 +95,8 @@ export const openOutput = (options: OutputOptions): OutputSource => {
     exited,
     next: queue.next,
     takeNow: queue.takeNow,
-    get kind() {
-      return kind
-    },
-    get bufferedBytes() {
-      return queue.sizeBytes
-    },
+    kind: () => kind,
+    bufferedBytes: queue.sizeBytes,
     async close() {
       closing.abort(new DOMException('The output was closed.', 'AbortError'))
       await running

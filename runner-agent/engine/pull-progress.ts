@@ -12,9 +12,9 @@ export type PullProgress = {
 export type PullAccount = {
   /** One line of the engine's stream, parsed. */
   add(line: unknown): void
-  readonly progress: PullProgress
+  progress(): PullProgress
   /** A failure comes as a line within a response of status 200. */
-  readonly error: string | undefined
+  error(): string | undefined
 }
 
 type Layer = { doneBytes: number; totalBytes: number; done: boolean }
@@ -40,7 +40,7 @@ export const createPullAccount = (): PullAccount => {
       if (DOWNLOADED.has(said.status)) layer.doneBytes = layer.totalBytes
       if (DONE.has(said.status)) layer.done = true
     },
-    get progress() {
+    progress() {
       const all = [...layers.values()]
       const sum = (of: (layer: Layer) => number): number => all.reduce((total, layer) => total + of(layer), 0)
       return {
@@ -50,9 +50,7 @@ export const createPullAccount = (): PullAccount => {
         totalBytes: sum((layer) => layer.totalBytes),
       }
     },
-    get error() {
-      return error
-    },
+    error: () => error,
   }
 }
 

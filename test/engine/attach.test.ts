@@ -26,7 +26,7 @@ const runWithInput = async (script: string, input: Uint8Array) => {
   return {
     exitCode,
     sent: await sent,
-    clean: demux.clean,
+    clean: demux.clean(),
     stdout: Buffer.concat(stdout),
     stderr: Buffer.concat(stderr),
   }

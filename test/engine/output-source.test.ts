@@ -70,7 +70,7 @@ describe('openOutput()', () => {
       const lines = await collect(output)
       expectExact(lines, printed)
       expect(lines.filter((line) => !line.eol).map((line) => line.stream)).toEqual(['stdout'])
-      expect(output.kind).toBe('attached')
+      expect(output.kind()).toBe('attached')
       expect(await output.exited).toEqual({ exitCode: 0, uninterrupted: true })
     })
   })
@@ -78,7 +78,7 @@ describe('openOutput()', () => {
   test('goes on with the log when the buffer is full, each line exactly once', async () => {
     const printed = manyLines(1200, 2)
     await withAttached({ request: { script: printed.script }, output: { bufferBytes: MiB / 4 } }, async (output) => {
-      await eventually(() => output.kind === 'log', { what: 'the buffer overflowed' })
+      await eventually(() => output.kind() === 'log', { what: 'the buffer overflowed' })
       const lines: OutputLine[] = []
       for await (const line of output) {
         lines.push(line)
@@ -162,7 +162,7 @@ describe('openOutput()', () => {
     const script = `head -c ${20 * MiB} /dev/zero; echo; echo end`
     const trial = { request: { script }, output: { bufferBytes: 3 * MiB, maxLineBytes: MiB } }
     await withAttached(trial, async (output) => {
-      await eventually(() => output.kind === 'log', { what: 'the buffer overflowed' })
+      await eventually(() => output.kind() === 'log', { what: 'the buffer overflowed' })
       const lines = await collect(output)
       expect(lines.map((line) => line.count)).toEqual(Array.from({ length: 21 }, (_, index) => index + 1))
       expect(lines.map((line) => line.part)).toEqual([...Array.from({ length: 20 }, (_, index) => index + 1), 1])
@@ -175,7 +175,7 @@ describe('openOutput()', () => {
     await withAttached({ request: { script }, output: { bufferBytes: MiB } }, async (output, _, id) => {
       expect(await output.exited).toMatchObject({ exitCode: 0 })
       expect((await engine.inspectContainer(id)).State.Running).toBe(false)
-      expect(output.bufferedBytes).toBeLessThan(4 * MiB)
+      expect(output.bufferedBytes()).toBeLessThan(4 * MiB)
       let stdout = 0
       for await (const line of output) stdout += line.stream === 'stdout' ? 1 : 0
       expect(stdout).toBe(200_000)
@@ -201,7 +201,7 @@ describe('openOutput()', () => {
     socket.end(input)
     await engine.startContainer(container.id)
     output.started()
-    await eventually(() => output.kind === 'log', { what: 'the buffer overflowed' })
+    await eventually(() => output.kind() === 'log', { what: 'the buffer overflowed' })
     const lines = await collect(output)
     expect(Buffer.from(lines.at(-1)?.bytes ?? []).toString()).toBe(String(input.length))
   })

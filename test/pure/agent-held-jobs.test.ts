@@ -30,7 +30,7 @@ function createRig({ lostAfterSeconds = 60 } = {}) {
           key: start.key,
           control: createJobControl(),
           held: () => ({ ...start.key, phase: entry.phase, n: 0, stdout_lines: 0, stderr_lines: 0 }),
-          lostAfterSeconds,
+          lostAfterSeconds: () => lostAfterSeconds,
           done: done.promise,
         },
         async end(how) {
@@ -157,6 +157,6 @@ describe('createHeldJobs()', () => {
     const idle = jobs.idle(new AbortController().signal)
     await started[0]?.end('over')
     await idle
-    expect(jobs.count).toBe(0)
+    expect(jobs.count()).toBe(0)
   })
 })

@@ -31,7 +31,7 @@ const read = (chunks: readonly Uint8Array[]) => {
   })
   for (const chunk of chunks) demux.push(chunk)
   const text = (stream: FrameStream): string => Buffer.concat(streams[stream]).toString('latin1')
-  return { stdout: text('stdout'), stderr: text('stderr'), system: text('system'), frames, clean: demux.clean }
+  return { stdout: text('stdout'), stderr: text('stderr'), system: text('system'), frames, clean: demux.clean() }
 }
 
 const frames = fc.array(

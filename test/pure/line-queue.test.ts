@@ -24,7 +24,7 @@ test('createLineQueue() gives lines in order, then the end, however they interle
   queue.finish()
   await consumer
   expect(taken).toEqual(Array.from({ length: 5000 }, (_, index) => index + 1))
-  expect(queue.sizeBytes).toBe(0)
+  expect(queue.sizeBytes()).toBe(0)
 })
 
 test('createLineQueue() hands out what came before a failure, and then the failure', async () => {
@@ -40,9 +40,9 @@ test('createLineQueue() hands out what came before a failure, and then the failu
 test('createLineQueue() charges blank lines, and lets a producer wait for room', async () => {
   const queue = createLineQueue()
   for (let count = 1; count <= 100; count += 1) queue.push(lineOf(count, 0))
-  expect(queue.sizeBytes).toBeGreaterThan(100 * 100)
+  expect(queue.sizeBytes()).toBeGreaterThan(100 * 100)
   let hasRoom = false
-  const waiting = queue.room(queue.sizeBytes / 2).then(() => {
+  const waiting = queue.room(queue.sizeBytes() / 2).then(() => {
     hasRoom = true
   })
   for (let taken = 0; taken < 50; taken += 1) queue.takeNow()
@@ -60,5 +60,5 @@ test('createLineQueue() abandons what it holds and lets everybody go', async () 
   queue.abandon(new Error('closed'))
   await room
   await expect(queue.next()).rejects.toThrow('closed')
-  expect(queue.sizeBytes).toBe(0)
+  expect(queue.sizeBytes()).toBe(0)
 })

@@ -3,6 +3,7 @@
 // seed must give the same one.
 import type { JobEvent } from '../../shared/job-machine.ts'
 import type { JobState, TransitionRecord } from '../../shared/job.ts'
+import type { Writable } from '../../shared/writable.ts'
 
 export interface JobStory {
   readonly id: string
@@ -112,15 +113,16 @@ export interface History {
 
 export function createHistory(nowMs: () => number, onTrace?: (line: string) => void): History {
   let place = 0
-  let hash = 0x811c9dc5
   const mix = (value: string | number): void => {
+    let { hash } = history
     if (typeof value === 'number') hash = Math.imul(hash ^ value, 0x01000193)
     else for (let at = 0; at < value.length; at += 1) hash = Math.imul(hash ^ value.charCodeAt(at), 0x01000193)
+    history.hash = hash
   }
   const jobs = new Map<string, JobStory>()
   const stored = new Map<string, StoredUpdate[]>()
   const violations: Violation[] = []
-  return {
+  const history: Writable<History> = {
     jobs,
     stored,
     containers: [],
@@ -151,8 +153,7 @@ export function createHistory(nowMs: () => number, onTrace?: (line: string) => v
       for (const value of values) mix(value)
       onTrace?.(`${nowMs().toFixed(1).padStart(10)}  ${kind.padEnd(10)} ${values.join(' ')}`)
     },
-    get hash() {
-      return hash >>> 0
-    },
+    hash: 0x811c9dc5,
   }
+  return history
 }

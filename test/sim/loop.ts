@@ -4,6 +4,7 @@
 // Whose turn it is (`current`) is known all the time: an event belongs to a process, and whatever its callback starts
 // belongs to the same one. So a crash is simply the end of a process's events, a SIGSTOP holds them back, and a suspended
 // machine finds its timers later by as long as it slept.
+import type { Writable } from '../../shared/writable.ts'
 
 export interface Host {
   readonly name: string
@@ -42,7 +43,6 @@ export interface Loop {
   /** Whose callback runs now. */
   readonly current: Proc
   readonly events: number
-  readonly waiting: number
   /** Something of the world happens to `owner`. */
   at(owner: Proc, delayMs: number, run: () => void): LoopEvent
   /** A timer of the current process. */
@@ -77,13 +77,10 @@ export function createProc(name: string, host: Host): Proc {
 
 export function createLoop({ root, onError }: LoopOptions): Loop {
   const heap = createHeap()
-  let nowMs = 0
   let order = 0
-  let events = 0
-  let current = root
 
   const push = (owner: Proc, delayMs: number, run: () => void, isTimer: boolean): LoopEvent => {
-    const atMs = nowMs + Math.max(0, delayMs)
+    const atMs = loop.nowMs + Math.max(0, delayMs)
     order += 1
     const event = { atMs, order, owner, run, isTimer, suspendedMs: owner.host.suspendedMs, cancelled: false }
     heap.push(event)
@@ -108,7 +105,7 @@ export function createLoop({ root, onError }: LoopOptions): Loop {
       return false
     }
     const dueMs = event.atMs + takeSleep(event)
-    if (dueMs <= nowMs) return true
+    if (dueMs <= loop.nowMs) return true
     again(event, dueMs)
     return false
   }
@@ -116,17 +113,17 @@ export function createLoop({ root, onError }: LoopOptions): Loop {
     if (proc.paused || proc.host.suspendedSinceMs !== null) return
     const { held } = proc
     proc.held = []
-    for (const event of held) again(event, Math.max(event.atMs + takeSleep(event), nowMs))
+    for (const event of held) again(event, Math.max(event.atMs + takeSleep(event), loop.nowMs))
   }
   const step = (isDone: () => boolean): boolean => {
     for (;;) {
       if (isDone()) return false
       const event = heap.pop()
       if (!event) return false
-      nowMs = Math.max(nowMs, event.atMs)
+      loop.nowMs = Math.max(loop.nowMs, event.atMs)
       if (!isDue(event)) continue
-      current = event.owner
-      events += 1
+      loop.current = event.owner
+      loop.events += 1
       try {
         event.run()
       } catch (error) {
@@ -136,24 +133,15 @@ export function createLoop({ root, onError }: LoopOptions): Loop {
     }
   }
   const known = new Set<Proc>()
-  return {
-    get nowMs() {
-      return nowMs
-    },
-    get current() {
-      return current
-    },
-    get events() {
-      return events
-    },
-    get waiting() {
-      return heap.size
-    },
+  const loop: Writable<Loop> = {
+    nowMs: 0,
+    current: root,
+    events: 0,
     at(owner, delayMs, run) {
       known.add(owner)
       return push(owner, delayMs, run, false)
     },
-    timer: (delayMs, run) => push(current, delayMs, run, true),
+    timer: (delayMs, run) => push(loop.current, delayMs, run, true),
     run: (isDone) =>
       new Promise((resolve) => {
         // In a turn of Node's own: from within a microtask no other one can be run.
@@ -164,7 +152,7 @@ export function createLoop({ root, onError }: LoopOptions): Loop {
       }),
     pause(proc) {
       proc.paused = true
-      proc.pausedSinceMs = nowMs
+      proc.pausedSinceMs = loop.nowMs
     },
     resume(proc) {
       proc.paused = false
@@ -179,19 +167,19 @@ export function createLoop({ root, onError }: LoopOptions): Loop {
       proc.onDeath.clear()
     },
     suspend(host) {
-      host.suspendedSinceMs ??= nowMs
+      host.suspendedSinceMs ??= loop.nowMs
     },
     wake(host) {
       if (host.suspendedSinceMs === null) return
-      host.suspendedMs += nowMs - host.suspendedSinceMs
+      host.suspendedMs += loop.nowMs - host.suspendedSinceMs
       host.suspendedSinceMs = null
       for (const proc of known) if (proc.host === host) release(proc)
     },
   }
+  return loop
 }
 
 interface Heap {
-  readonly size: number
   push(event: LoopEvent): void
   pop(): LoopEvent | undefined
 }
@@ -200,9 +188,6 @@ function createHeap(): Heap {
   const heap: LoopEvent[] = []
   const isBefore = (a: LoopEvent, b: LoopEvent): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order)
   return {
-    get size() {
-      return heap.length
-    },
     push(event) {
       let at = heap.length
       while (at > 0) {

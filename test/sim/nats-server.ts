@@ -24,8 +24,6 @@ export interface NatsServer {
   lastSeq(subject: string): number
   /** From the message that holds n = `fromN`, or the next one after it. */
   consume(consumer: Consumer, fromN: number): () => void
-  readonly consumers: number
-  readonly messages: number
   /** Everything is gone; there is no stream until `create`. */
   wipe(): void
   create(): void
@@ -91,12 +89,6 @@ export function createNatsServer(history: History, nowMs: () => number): NatsSer
       consumers.add(consumer)
       for (const stored of listOf(consumer.subject)) if (lastNIn(stored.batch) >= fromN) consumer.onMessage(stored)
       return () => void consumers.delete(consumer)
-    },
-    get consumers() {
-      return consumers.size
-    },
-    get messages() {
-      return lastSeq
     },
     wipe() {
       keepOnly(() => false)

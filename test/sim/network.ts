@@ -14,7 +14,6 @@ export interface Weather {
 
 export interface Network {
   readonly weather: Weather
-  readonly calls: number
   /** From the current process; rejects with ConnectionLost, or never settles. */
   call<T>(to: Proc, serve: () => Promise<T>): Promise<T>
   /** One way; false where it is lost. */
@@ -39,7 +38,6 @@ export function createNetwork(loop: Loop, random: Prng, wayMs: (from: Host, to: 
   /** How many blocks lie on each way. */
   const blocked = new Map<Host, Map<Host, number>>()
   const watchers: (() => void)[] = []
-  let calls = 0
   const isOpen = (from: Host, to: Host): boolean => !blocked.get(from)?.has(to)
   const latencyMs = (from: Host, to: Host): number =>
     wayMs(from, to) + 0.2 + random.next() * 2 + (weather.lateMs > 0 ? random.next() * weather.lateMs : 0)
@@ -55,12 +53,8 @@ export function createNetwork(loop: Loop, random: Prng, wayMs: (from: Host, to: 
 
   return {
     weather,
-    get calls() {
-      return calls
-    },
     call<T>(to: Proc, serve: () => Promise<T>): Promise<T> {
       const from = loop.current
-      calls += 1
       return new Promise<T>((resolve, reject) => {
         if (!to.alive) {
           loop.at(from, latencyMs(from.host, to.host), () => reject(new ConnectionLost('refused')))

@@ -4,10 +4,6 @@
 
 type Listener = () => void
 
-interface Entry {
-  readonly listener: Listener
-}
-
 export interface AbortTimers {
   now(): number
   set(ms: number, callback: () => void): object
@@ -16,7 +12,7 @@ export interface AbortTimers {
 
 let timers: AbortTimers
 
-const NO_SOURCES: readonly SimAbortSignal[] = []
+const NONE: readonly SimAbortSignal[] = []
 
 /** Made once: they carry no stack that anybody reads. */
 const ABORTED = new DOMException('This operation was aborted', 'AbortError')
@@ -29,10 +25,10 @@ export function useAbortTimers(given: AbortTimers): void {
 export class SimAbortSignal {
   #aborted = false
   #reason: unknown = undefined
-  #entries: Entry[] = []
+  #listeners: Listener[] = []
   /** Composites that are listened to: told after our own listeners. Most signals never have one. */
-  #dependents: Set<SimAbortSignal> | null = null
-  #sources: readonly SimAbortSignal[] = NO_SOURCES
+  #dependents: readonly SimAbortSignal[] = NONE
+  #sources: readonly SimAbortSignal[] = NONE
   #deadlineMs: number | null = null
   #timer: object | null = null
 
@@ -76,15 +72,16 @@ export class SimAbortSignal {
   }
 
   addEventListener(_type: string, listener: Listener): void {
-    if (this.#aborted || this.#entries.some((entry) => entry.listener === listener)) return
-    this.#entries.push({ listener })
-    this.#listen()
+    if (this.#aborted || this.#listeners.includes(listener)) return
+    const isWatched = this.#isWatched()
+    this.#listeners.push(listener)
+    if (!isWatched) this.#listen()
   }
 
   removeEventListener(_type: string, listener: Listener): void {
-    const at = this.#entries.findIndex((entry) => entry.listener === listener)
+    const at = this.#listeners.indexOf(listener)
     if (at < 0) return
-    this.#entries.splice(at, 1)
+    this.#listeners.splice(at, 1)
     this.#rest()
   }
 
@@ -93,24 +90,24 @@ export class SimAbortSignal {
     this.#aborted = true
     this.#reason = reason
     // One that is taken away by an earlier one is not called.
-    for (const entry of this.#entries.slice()) if (this.#entries.includes(entry)) entry.listener()
+    for (const listener of this.#listeners.slice()) if (this.#listeners.includes(listener)) listener()
     const dependents = this.#dependents
-    this.#entries = []
-    this.#dependents = null
+    this.#listeners = []
+    this.#dependents = NONE
     this.#rest()
-    this.#sources = NO_SOURCES
-    if (dependents) for (const dependent of dependents) dependent.fire(reason)
+    this.#sources = NONE
+    for (const dependent of dependents) dependent.fire(reason)
   }
 
   #isWatched(): boolean {
-    return this.#entries.length > 0 || (this.#dependents !== null && this.#dependents.size > 0)
+    return this.#listeners.length > 0 || this.#dependents.length > 0
   }
 
   #listen(): void {
     for (const source of this.#sources) {
-      source.#dependents ??= new Set()
-      source.#dependents.add(this)
-      source.#listen()
+      const isWatched = source.#isWatched()
+      source.#dependents = [...source.#dependents, this]
+      if (!isWatched) source.#listen()
     }
     if (this.#deadlineMs !== null && this.#timer === null)
       this.#timer = timers.set(this.#deadlineMs - timers.now(), () => this.fire(TIMED_OUT))
@@ -119,7 +116,7 @@ export class SimAbortSignal {
   #rest(): void {
     if (this.#isWatched()) return
     for (const source of this.#sources) {
-      source.#dependents?.delete(this)
+      source.#dependents = source.#dependents.filter((one) => one !== this)
       source.#rest()
     }
     if (this.#timer !== null) timers.clear(this.#timer)

@@ -53,11 +53,12 @@ export function openSimSocket({ loop, machine }: EngineWorld, container: SimCont
   }
   container.watchers.add(onNews)
   machine.sockets.add(lose)
-  socket.onEnd = () =>
+  const onEnd = (): void =>
     deliver(() => {
       socket.writableFinished = true
       socket.emit('finish')
     })
+  socket.onEnd = onEnd
   return socket as unknown as Socket
 }
 

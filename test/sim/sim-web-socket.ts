@@ -20,111 +20,117 @@ export interface SocketWorld {
 
 type Listener = (event: never) => void
 
+const NOTHING = (): void => undefined
 const STREAM_URL = /\/([^/]+)\/stream\?after=([^&]*)/
 
-/** A class as `WebSocketOptions` of the client wants it, for one process's client. */
+/** What `new WebSocket(url)` is for one process's client. */
 export function createSimWebSocket(world: SocketWorld, client: Proc): typeof globalThis.WebSocket {
-  class SimWebSocket {
-    readonly #listeners = new Map<string, Set<Listener>>()
-    #isClosed = false
-    #hangUp = (): void => undefined
+  return SimWebSocket.bind(null, world, client) as unknown as typeof globalThis.WebSocket
+}
 
-    constructor(url: string) {
-      const [, job = '', after = '0'] = STREAM_URL.exec(url) ?? []
-      this.#dial(world.choose(client.host, world.planes), job, parseCursor(after) ?? 0)
-    }
+class SimWebSocket {
+  readonly #world: SocketWorld
+  readonly #client: Proc
+  readonly #listeners: { readonly type: string; readonly listener: Listener }[] = []
+  #isClosed = false
+  #hangUp = NOTHING
 
-    #dial(plane: ControlPlane, job: string, after: number): void {
-      const { loop, net } = world
-      const { proc: server } = plane
-      let isBroken = false
-      let lastMs = 0
-      let unsentBytes = 0
-      const deliver = (run: () => void, sizeBytes = 0): void => {
-        if (isBroken || !client.alive) return
-        if (!net.isOpen(server.host, client.host)) {
-          isBroken = true
-          return
-        }
-        unsentBytes += sizeBytes
-        lastMs = Math.max(lastMs + 0.001, loop.nowMs + net.latencyMs(server.host, client.host))
-        loop.at(client, lastMs - loop.nowMs, () => {
-          unsentBytes -= sizeBytes
-          if (!this.#isClosed) run()
-        })
-      }
-      const onServerDeath = (): void => deliver(() => this.#closed(1006, ''))
-      const hangUpServer = (): void => {
-        server.onDeath.delete(onServerDeath)
-      }
-      if (!server.alive) {
-        loop.at(client, net.latencyMs(server.host, client.host), () => this.#closed(1006, ''))
+  constructor(world: SocketWorld, client: Proc, url: string) {
+    this.#world = world
+    this.#client = client
+    const [, job = '', after = '0'] = STREAM_URL.exec(url) ?? []
+    this.#dial(world.choose(client.host, world.planes), job, parseCursor(after) ?? 0)
+  }
+
+  #dial(plane: ControlPlane, job: string, after: number): void {
+    const world = this.#world
+    const client = this.#client
+    const { loop, net } = world
+    const { proc: server } = plane
+    let isBroken = false
+    let lastMs = 0
+    let unsentBytes = 0
+    const deliver = (run: () => void, sizeBytes = 0): void => {
+      if (isBroken || !client.alive) return
+      if (!net.isOpen(server.host, client.host)) {
+        isBroken = true
         return
       }
-      server.onDeath.add(onServerDeath)
-      const accept = (): void => {
-        if (this.#isClosed) return
-        deliver(() => this.#emit('open', {}))
-        const detach = plane.relay.attach(
-          { tenant: 'default', job },
-          {
-            after,
-            stateFrames: true,
-            sink: {
-              send: (batch) => {
-                const text = batch.text()
-                deliver(() => {
-                  world.onWire(this, job, after, text)
-                  this.#emit('message', { data: text })
-                }, text.length)
-              },
-              bufferedBytes: () => unsentBytes,
-              close(code, reason) {
-                hangUpServer()
-                deliver(() => closed(code, reason))
-              },
-            },
-          },
-        )
-        this.#hangUp = () => {
-          hangUpServer()
-          // Said by a close frame, or noticed by the keep-alive.
-          if (!net.send(client, server, detach)) loop.at(server, 30_000, detach)
-        }
-        client.onDeath.add(() => loop.at(server, 1, detach))
-      }
-      const closed = (code: number, reason: string): void => this.#closed(code, reason)
-      const refuse = (): void => {
-        hangUpServer()
-        deliver(() => closed(1013, 'try again'))
-      }
-      net.send(client, server, () => {
-        if (world.admit) world.admit(plane).then(accept, refuse)
-        else accept()
+      unsentBytes += sizeBytes
+      lastMs = Math.max(lastMs + 0.001, loop.nowMs + net.latencyMs(server.host, client.host))
+      loop.at(client, lastMs - loop.nowMs, () => {
+        unsentBytes -= sizeBytes
+        if (!this.#isClosed) run()
       })
     }
-
-    addEventListener(type: string, listener: Listener): void {
-      const listeners = this.#listeners.get(type) ?? new Set()
-      this.#listeners.set(type, listeners)
-      listeners.add(listener)
+    const onServerDeath = (): void => deliver(() => this.#closed(1006, ''))
+    const hangUpServer = (): void => {
+      server.onDeath.delete(onServerDeath)
     }
-
-    close(): void {
+    if (!server.alive) {
+      loop.at(client, net.latencyMs(server.host, client.host), () => this.#closed(1006, ''))
+      return
+    }
+    server.onDeath.add(onServerDeath)
+    const accept = (): void => {
       if (this.#isClosed) return
-      this.#isClosed = true
-      this.#hangUp()
+      deliver(() => this.#emit('open', {}))
+      const detach = plane.relay.attach(
+        { tenant: 'default', job },
+        {
+          after,
+          stateFrames: true,
+          sink: {
+            send: (batch) => {
+              const text = batch.text()
+              deliver(() => {
+                world.onWire(this, job, after, text)
+                this.#emit('message', { data: text })
+              }, text.length)
+            },
+            bufferedBytes: () => unsentBytes,
+            close(code, reason) {
+              hangUpServer()
+              deliver(() => closed(code, reason))
+            },
+          },
+        },
+      )
+      this.#hangUp = () => {
+        hangUpServer()
+        // Said by a close frame, or noticed by the keep-alive.
+        if (!net.send(client, server, detach)) loop.at(server, 30_000, detach)
+      }
+      client.onDeath.add(() => loop.at(server, 1, detach))
     }
-
-    #closed(code: number, reason: string): void {
-      if (this.#isClosed) return
-      this.#isClosed = true
-      this.#emit('close', { code, reason })
+    const closed = (code: number, reason: string): void => this.#closed(code, reason)
+    const refuse = (): void => {
+      hangUpServer()
+      deliver(() => closed(1013, 'try again'))
     }
-
-    #emit(type: string, event: object): void {
-      for (const listener of this.#listeners.get(type) ?? []) listener(event as never)
-    }
+    net.send(client, server, () => {
+      if (world.admit) world.admit(plane).then(accept, refuse)
+      else accept()
+    })
   }
-  return SimWebSocket as unknown as typeof globalThis.WebSocket
+
+  addEventListener(type: string, listener: Listener): void {
+    this.#listeners.push({ type, listener })
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#hangUp()
+  }
+
+  #closed(code: number, reason: string): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#emit('close', { code, reason })
+  }
+
+  #emit(type: string, event: object): void {
+    for (const one of this.#listeners) if (one.type === type) one.listener(event as never)
+  }
 }

@@ -1,4 +1,5 @@
 // The worker threads, as functions: one order at a time each, any number of orders over all of them.
+import { setFlagsFromString } from 'node:v8'
 import { Worker } from 'node:worker_threads'
 import type { BatchOrder, BatchResult } from './batch.ts'
 
@@ -15,6 +16,10 @@ interface Message {
   readonly result?: BatchResult
   readonly error?: string
 }
+
+// What a schedule makes lives until its end, so V8 learns to put it among the old objects at once; there it keeps all that
+// it points to until the next major collection, schedule after schedule. Without that a schedule takes a quarter less time.
+setFlagsFromString('--no-allocation-site-pretenuring')
 
 export async function startWorkers(count: number): Promise<SimWorkers> {
   const workers = Array.from({ length: count }, () => new Worker(new URL('./worker.ts', import.meta.url)))
