@@ -87,7 +87,7 @@ describe('a finish', () => {
       deps: { controlPlane: createControlPlane({ url: server.url, session: 'ses_1', key: () => 'agent_key' }), log },
       key: { tenant: 't', job: 'j', attempt: 1 },
       control: { letGo: new AbortController().signal },
-      lastN: 7,
+      lastN: () => 7,
     } as unknown as Parameters<typeof sendFinish>[0]
     const end = {
       outcome: { exit: { code: 0, oom_killed: false, reason: 'exited' }, result: { out: ['strange'] } },
