@@ -147,7 +147,8 @@ async function memoryOf(
     const memory = await recall()
     if (!killed || found.State.OOMKilled || memory.sawOom || !memory.sawEnd) return memory
     await pause(LATE_OOM_MS, control.letGo)
-    return await recall()
+    // Of the rest what was said first stands: it may be another engine by now.
+    return { ...memory, sawOom: (await recall()).sawOom }
   } catch (error) {
     // An engine that keeps no events.
     if (isEngineError(error)) return NO_MEMORY
