@@ -3,11 +3,11 @@
 // One client of a job: its place, its sink, and the pace at which it can be served while it catches up. A client that
 // does not take what it is sent costs the server a bounded buffer and then its connection (4408); it resumes from its
 // cursor.
+import type { Writable } from '../../shared/writable.ts'
 import type { Clock } from './ports.ts'
 import { framesAfter } from './relay-frames.ts'
 import type { AttachOptions, FrameBatch, FrameSink } from './relay.ts'
 import { sleep } from './relay-wake.ts'
-import type { Writable } from '../../shared/writable.ts'
 
 export interface RelayClient {
   /** Seq of the last frame that was handed to the sink, or the cursor. */

@@ -10,7 +10,7 @@ import { controlPlaneSettings } from '../../control-plane/entry/control-plane-co
 import { NATS_SERVER_ENV, NODE_PROCESS_ENV } from '../../deploy/process-env.ts'
 import { bundleWorker } from '../../deploy/worker-bundle.ts'
 import { startupCpuMs } from '../../deploy/worker-startup.ts'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../../deploy/free-port.ts'
 import { manageProcess } from '../support/managed-process.ts'
 import { eventually } from '../support/eventually.ts'
 

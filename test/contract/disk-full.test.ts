@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
 import { createClient } from '../../shared/client/create-client.ts'
 import { eventually } from '../support/eventually.ts'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../../deploy/free-port.ts'
 import { manageProcess } from '../support/managed-process.ts'
 
 const ENTRY = path.join(import.meta.dirname, '../../control-plane/entry/node.ts')

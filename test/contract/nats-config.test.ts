@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { createNatsBus } from '../../control-plane/bus/nats-bus.ts'
 import { parseBusIdentity } from '../../control-plane/bus/nats-identity.ts'
 import { cliEnv, runCli, type CliResult } from '../support/cli-process.ts'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../../deploy/free-port.ts'
 import { busIsUp, silentLog } from '../support/nats-party.ts'
 
 let folder: string

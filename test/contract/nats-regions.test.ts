@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Bus } from '../../control-plane/core/bus-port.ts'
 import { eventually } from '../support/eventually.ts'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../../deploy/free-port.ts'
 import { joinAgent, logUpdate, openBus, storedUpdates } from '../support/nats-party.ts'
 import { startNats, type TestNats } from '../support/nats-server.ts'
 
