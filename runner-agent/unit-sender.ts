@@ -1,7 +1,7 @@
 // Sends one unit until it is stored. A message without an answer is sent again as it is, with the same expectation: the
 // server then stores it, or says by a conflict that something stands in its place already. What stands there is asked
 // and judged (publish-verdict.ts); nothing is ever guessed.
-import type { Resume } from '../shared/agent-protocol.ts'
+import type { Resume, UpdateBatch } from '../shared/agent-protocol.ts'
 import { backoffMs } from '../shared/backoff.ts'
 import { pause } from '../shared/pause.ts'
 import type { AgentConnection } from './nats-connection.ts'
@@ -41,13 +41,17 @@ export function createUnitSender(options: SenderOptions): UnitSender {
   const { signal } = options
   let subjectSeq = options.resume.subject_seq
   let stored = false
+  /** Where the attempt's first message was stored, if it was by us. */
+  let firstSeq: number | undefined
   const remembered = createMemory()
 
   /** All messages of a unit, in order; false at a conflict. */
   const tryUnit = async (unit: PublishUnit): Promise<boolean> => {
     for (const message of unit.messages) {
-      const seq = await store(options, message, subjectSeq)
+      const isFirst = subjectSeq === 0
+      const seq = await store(options, isFirst ? withFirstSeq(message, firstSeq) : message, subjectSeq)
       if (seq === null) return false
+      if (isFirst) firstSeq ??= seq
       subjectSeq = seq
       stored = true
     }
@@ -71,6 +75,8 @@ export function createUnitSender(options: SenderOptions): UnitSender {
         if (verdict === 'superseded') return { kind: 'superseded' }
         if (verdict === 'rewind') return { kind: 'rewind', resume }
         if (verdict === 'lost') pending = [...remembered.takeAfter(resume.subject_seq), ...pending]
+        // The answer to our first message was lost.
+        if (verdict === 'stored' && subjectSeq === 0) firstSeq ??= resume.subject_seq
         subjectSeq = resume.subject_seq
         if (verdict !== 'stored') continue
         stored = true
@@ -80,6 +86,13 @@ export function createUnitSender(options: SenderOptions): UnitSender {
       return null
     },
   }
+}
+
+/** Nothing is stored of the attempt, and something was: its fence stands where its first message stood. */
+function withFirstSeq(message: Uint8Array, firstSeq: number | undefined): Uint8Array {
+  if (firstSeq === undefined) return message
+  const batch = JSON.parse(new TextDecoder().decode(message)) as UpdateBatch
+  return new TextEncoder().encode(JSON.stringify({ ...batch, first_seq: firstSeq }))
 }
 
 /** The sequence that the message got; null for a conflict, and when the signal aborts. */

@@ -179,6 +179,8 @@ export const updateBatchSchema = z.object({
   /** Lines of each stream that this and all earlier messages hold. */
   stdout_lines: count,
   stderr_lines: count,
+  /** On the first message after the stream lost the attempt's first one: where that stood, and with it the fence. */
+  first_seq: z.int().min(1).optional(),
   /** A part of one update too large for a message: `text` pieces of its JSON, k = 1 … m; `updates` is empty. */
   part: z.object({ k: z.int().min(1), m: z.int().min(2), text: z.string() }).optional(),
 })

@@ -24,6 +24,15 @@ export function lastNIn(batch: UpdateBatch): number {
   return batch.part ? batch.n : endOf(batch)
 }
 
+/**
+ * Where an attempt begins in the stream whose first message this is: all that precedes it there came before the attempt.
+ * The stream may have lost messages before this one. Its agent then says where they began; else everything came later.
+ */
+export function firstSeqOf(batch: UpdateBatch | null, streamSeq: number): number {
+  if (!batch) return streamSeq
+  return Math.min(streamSeq, batch.first_seq ?? (batch.n > 1 ? 1 : streamSeq))
+}
+
 /** Where an attempt stands whose last message is this one; null: nothing, or junk, is stored. */
 export function resumeOf(batch: UpdateBatch | null, streamSeq: number): Resume {
   if (!batch) return { n: 0, stdout_lines: 0, stderr_lines: 0, subject_seq: streamSeq, session: null }

@@ -37,8 +37,9 @@ const FENCE_LOOK_MS = 100
 interface Progress {
   readonly attempt: number
   n: number
-  /** Stream sequence of a later attempt's first message, once there is one. */
+  /** As attempt-fence.ts has them. */
   fence: number | null
+  clearSeq: number
   /** A message beyond the fence was met. */
   fenced: boolean
   /** So was an update beyond N: a store that was wiped after `finish` is gone on with behind a jump. */
@@ -58,6 +59,7 @@ export async function* readAttempt(
     attempt,
     n: fromN,
     fence: null,
+    clearSeq: 0,
     fenced: false,
     beyondLast: false,
     assembler: createPartAssembler(),
@@ -108,9 +110,7 @@ async function takeFrames(
 ): Promise<SerialFrame[]> {
   const { rows } = deps
   const { attempt } = progress
-  const isOpen = hasLater(rows.current(), attempt) || (batches.length > 0 && !rows.isSure(attempt))
-  // Asked after the messages came: while there is none, all of them precede it.
-  if (progress.fence === null && isOpen) progress.fence = await findFence(deps, attempt, signal)
+  await lookForFence(deps, batches, progress, signal)
   if (signal.aborted) return []
   const last = rows.current()?.attempts.find((row) => row.attempt === attempt)?.updates ?? LAST_N - 1
   const frames: SerialFrame[] = []
@@ -127,6 +127,24 @@ async function takeFrames(
     }
   }
   return frames
+}
+
+/** Asked after the messages came: while there is no fence, all of them precede it. */
+async function lookForFence(
+  deps: ReaderDeps,
+  batches: readonly StoredBatch[],
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<void> {
+  if (progress.fence !== null) return
+  const { attempt, clearSeq } = progress
+  const last = batches.at(-1)
+  const isSure = deps.rows.isSure(attempt)
+  if (hasLater(deps.rows.current(), attempt) || (last && !isSure)) {
+    const found = await findFence(deps, { attempt, clearSeq, hasNews: last !== undefined }, signal)
+    progress.fence = found.fence
+    progress.clearSeq = found.clearSeq
+  } else if (last) progress.clearSeq = last.streamSeq
 }
 
 function* missingFrames(attempt: number, n: number, last: number | null): Generator<ReadChunk> {

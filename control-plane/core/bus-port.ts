@@ -14,6 +14,15 @@ export interface StoredBatch {
   readonly sizeBytes: number
 }
 
+/** What the stream has of a job at one moment. */
+export interface StoredAttempts {
+  /** Those that have a message, by whatever agents: some of them may be no agent of that attempt. */
+  readonly attempts: readonly StoredAttempt[]
+  /** Of the whole stream: what stood before its first message has left it. */
+  readonly streamFirstSeq: number
+  readonly streamLastSeq: number
+}
+
 /** NATS, the courier. Methods throw AppError `unavailable` when it cannot be reached within their deadline. */
 export interface Bus {
   /** Core publishes: at most once, no answer, never throw; lost while disconnected. */
@@ -23,10 +32,12 @@ export interface Bus {
   onHint(key: JobKey, callback: () => void): () => void
   /** Where the stored updates of an attempt end; reads the last message of its subject. */
   readResume(agent: string, key: AttemptKey): Promise<Resume>
-  /** Stream sequence of the first message on the subject, or null: where the attempt before it is cut off. */
+  /**
+   * Stream sequence of the attempt's first message: where the attempt before it is cut off. Where the stream lost it, where
+   * it stood (1: nobody knows). Null where nothing of the attempt is stored.
+   */
   firstSeq(agent: string, key: AttemptKey): Promise<number | null>
-  /** Attempts of a job of which the stream has a message, by whatever agents: some of them may be no agent of that attempt. */
-  storedAttempts(key: JobKey): Promise<readonly StoredAttempt[]>
+  storedAttempts(key: JobKey): Promise<StoredAttempts>
   /** Stream sequence of the last message on the subject, or 0. */
   lastSeq(agent: string, key: AttemptKey): Promise<number>
   /**

@@ -111,7 +111,7 @@ export function busContract(transport: Transport): void {
   test('storedAttempts() names who stored what of a job, and knows nothing of other jobs', async () => {
     const first = newKey()
     const [second, other] = [{ ...first, attempt: 12 }, newKey(3)]
-    expect(await bus.storedAttempts(first)).toEqual([])
+    expect((await bus.storedAttempts(first)).attempts).toEqual([])
     for (const key of [first, second, other]) {
       const publisher = await agent.publisher(key)
       await publishLines(publisher, 1, 2, 1)
@@ -119,12 +119,14 @@ export function busContract(transport: Transport): void {
     }
     for (const attempt of ['0', 'x', '12.1']) raw.publish(`upd.a1.t.${first.job}.${attempt}`, 'junk')
     await raw.flush()
-    const stored = await bus.storedAttempts(first)
-    expect(stored.toSorted((a, b) => a.attempt - b.attempt)).toEqual([
+    const { attempts, streamFirstSeq, streamLastSeq } = await bus.storedAttempts(first)
+    expect(streamFirstSeq).toBe(1)
+    expect(streamLastSeq).toBe(await bus.lastSeq('a1', other))
+    expect(attempts.toSorted((a, b) => a.attempt - b.attempt)).toEqual([
       { agent: 'a1', attempt: 1 },
       { agent: 'a1', attempt: 12 },
     ])
-    expect(await bus.storedAttempts(other)).toEqual([{ agent: 'a1', attempt: 3 }])
+    expect((await bus.storedAttempts(other)).attempts).toEqual([{ agent: 'a1', attempt: 3 }])
   })
 
   test('readBatches() begins at any n among the messages of others, reading little before it', async () => {

@@ -75,7 +75,7 @@ const bus = {
     session: 's2',
   }),
   firstSeq: async () => 1,
-  storedAttempts: async () => [],
+  storedAttempts: async () => ({ attempts: [], streamFirstSeq: 1, streamLastSeq: 1 }),
   async *readBatches(_agent: string, _key: object, _fromN: number, signal: AbortSignal) {
     yield batch(FIRST_AFTER_THE_JUMP)
     await new Promise((resolve) => signal.addEventListener('abort', resolve))

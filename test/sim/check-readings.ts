@@ -70,12 +70,17 @@ function wasCutOff(
   if (ended?.cause.type !== 'finished') return false
   const { agent } = ended.cause
   const next = steps.find(({ ms, event }) => event === 'assigned' && ms > ended.ms)
-  if (next) return next.silent.includes(agent) || next.ms - ended.ms >= longestWaitMs || hadTwin(troubles, agent)
   const ran = containers.some((one) => one.job === job && one.attempt === attempt && one.startedMs !== null)
   const since = troubles.filter((one) => one.agent === agent && (one.toMs ?? Number.POSITIVE_INFINITY) > ended.ms)
+  if (!ran && since.some(({ what, fromMs }) => DEATH.test(what) && fromMs < (next?.ms ?? Number.POSITIVE_INFINITY)))
+    return true
+  if (next) return next.silent.includes(agent) || next.ms - ended.ms >= longestWaitMs || hadTwin(troubles, agent)
   const silentMs = since.reduce((sum, { fromMs, toMs }) => sum + (toMs ?? Number.POSITIVE_INFINITY) - fromMs, 0)
-  return silentMs >= longestWaitMs || (!ran && since.length > 0) || hadTwin(troubles, agent)
+  return silentMs >= longestWaitMs || hadTwin(troubles, agent)
 }
+
+/** Of an agent's process. */
+const DEATH = /^(agent-crash|agent-restart|machine-reboot)$/
 
 /** Of two copies of an agent the newer one takes what the older one still runs for its own. */
 function hadTwin(troubles: History['troubles'], agent: string): boolean {

@@ -1,10 +1,10 @@
 // The stream UPDATES as JetStream keeps it: one sequence for all subjects, the last message of each, and publishes that
 // name the last sequence that they expect. It can be wiped, rolled back to an earlier moment, lose its oldest messages or
 // its consumers. Messages are handed to consumers in the order of the stream.
-import { endOf, lastNIn, parseBatch, resumeOf } from '../../control-plane/bus/stored-batch.ts'
-import type { StoredBatch } from '../../control-plane/core/bus-port.ts'
+import { endOf, firstSeqOf, lastNIn, parseBatch, resumeOf } from '../../control-plane/bus/stored-batch.ts'
+import type { StoredAttempts, StoredBatch } from '../../control-plane/core/bus-port.ts'
 import type { Resume } from '../../shared/agent-protocol.ts'
-import { attemptIn, type StoredAttempt } from '../../shared/subjects.ts'
+import { attemptIn } from '../../shared/subjects.ts'
 import type { History, StoredUpdate } from './history.ts'
 
 export interface Consumer {
@@ -20,7 +20,7 @@ export interface NatsServer {
   publish(subject: string, body: Uint8Array, expected: number | null): PublishAnswer | null
   lastOf(subject: string): Resume
   firstSeq(subject: string): number | null
-  attemptsOf(tenant: string, job: string): StoredAttempt[]
+  attemptsOf(tenant: string, job: string): StoredAttempts
   lastSeq(subject: string): number
   /** From the message that holds n = `fromN`, or the next one after it. */
   consume(consumer: Consumer, fromN: number): () => void
@@ -40,6 +40,7 @@ export function createNatsServer(history: History, nowMs: () => number): NatsSer
   const subjects = new Map<string, StoredBatch[]>()
   const noted = new Map<StoredBatch, StoredUpdate[]>()
   const consumers = new Set<Consumer>()
+  let firstSeq = 1
   let lastSeq = 0
   let exists = true
   const listOf = (subject: string): StoredBatch[] => subjects.get(subject) ?? []
@@ -75,14 +76,16 @@ export function createNatsServer(history: History, nowMs: () => number): NatsSer
     },
     firstSeq(subject) {
       const first = listOf(subject)[0]
-      if (!first) return null
-      // As bus/nats-bus.ts has it: its true first message has left the stream.
-      return first.batch.n > 1 ? 1 : first.streamSeq
+      return first ? firstSeqOf(first.batch, first.streamSeq) : null
     },
     attemptsOf(tenant, job) {
       const mine = `.${tenant}.${job}.`
       const names = [...subjects].flatMap(([name, list]) => (list.length > 0 && name.includes(mine) ? [name] : []))
-      return names.flatMap((name) => attemptIn(name) ?? [])
+      return {
+        attempts: names.flatMap((name) => attemptIn(name) ?? []),
+        streamFirstSeq: firstSeq,
+        streamLastSeq: lastSeq,
+      }
     },
     lastSeq: (subject) => listOf(subject).at(-1)?.streamSeq ?? 0,
     consume(consumer, fromN) {
@@ -93,6 +96,7 @@ export function createNatsServer(history: History, nowMs: () => number): NatsSer
     wipe() {
       keepOnly(() => false)
       subjects.clear()
+      firstSeq = 1
       lastSeq = 0
       exists = false
       loseConsumers()
@@ -101,13 +105,14 @@ export function createNatsServer(history: History, nowMs: () => number): NatsSer
       exists = true
     },
     rollBack(count) {
-      lastSeq = Math.max(0, lastSeq - count)
+      lastSeq = Math.max(firstSeq - 1, lastSeq - count)
       keepOnly(({ streamSeq }) => streamSeq <= lastSeq)
       loseConsumers()
     },
     evict(count) {
       const seqs = [...subjects.values()].flat().map(({ streamSeq }) => streamSeq)
-      const border = seqs.toSorted((a, b) => a - b)[count - 1] ?? 0
+      const border = seqs.toSorted((a, b) => a - b)[count - 1] ?? lastSeq
+      firstSeq = border + 1
       keepOnly(({ streamSeq }) => streamSeq > border)
     },
     loseConsumers,

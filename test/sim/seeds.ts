@@ -37,6 +37,10 @@ export const SEEDS: readonly KnownSeed[] = [
     seed: 70_047_786,
     showed: 'a retry cut off what was still being published while the database was slow for a lease',
   },
+  {
+    seed: 80_068_866,
+    showed: 'late updates of an old attempt were shown after the stream had lost where the next one began',
+  },
 ]
 
 /** Of schedules over several regions. */

@@ -31,7 +31,7 @@ export interface RelayStage {
   close(): Promise<void>
 }
 
-const clock: Clock = {
+export const clock: Clock = {
   nowMs: Date.now,
   after(ms, callback) {
     const timer = setTimeout(callback, ms)
