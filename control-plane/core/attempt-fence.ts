@@ -54,7 +54,7 @@ export async function findFence(
   if (later.length === 0 && isWhole && !mustStoreAgain(known, attempt))
     return { fence: null, clearSeq: stored.streamLastSeq }
   if (later.length === 0 && !hasNews) return { fence: null, clearSeq }
-  if (!isWhole || !later.every((one) => knows(rows.current(), one))) await readAnew(deps, signal)
+  if (later.length === 0 || !later.every((one) => knows(rows.current(), one))) await readAnew(deps, signal)
   let fence = await firstOfLater(deps, attempt)
   while (fence === null && mustStoreAgain(rows.current(), attempt) && !signal.aborted) {
     await sleep(deps.clock, READ_AGAIN_MS, signal)

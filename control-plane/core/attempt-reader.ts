@@ -68,7 +68,12 @@ export async function* readAttempt(
   const unwatch = rows.onRead(wake.fire)
   const pump = pumpBatches(bus, { agent, key, n: fromN + 1 }, wake.fire)
   try {
-    let edge: number | null = (await askPatiently(() => bus.readResume(agent, key))).n
+    const [stored, look] = await Promise.all([
+      askPatiently(() => bus.readResume(agent, key)),
+      askPatiently(() => bus.storedAttempts(key)),
+    ])
+    if (rows.isSure(attempt)) progress.clearSeq = look.streamLastSeq
+    let edge: number | null = stored.n
     while (!signal.aborted) {
       const frames = await takeFrames(deps, pump.take(), progress, signal)
       if (frames.length > 0) yield { frames, atEdge: false }

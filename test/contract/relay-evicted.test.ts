@@ -105,3 +105,21 @@ test('where unseen messages have left the stream, its silence proves nothing: th
   expect(await asked).toMatchObject({ fence: story.fence })
   deps.rows.close()
 })
+
+test('a silent job whose reader came in time says its first word without the database', async () => {
+  const job = stage.claimedJob()
+  const watcher = attach(stage.relay, keyOf(job), 0)
+  await eventually(() => expect(watcher.states).not.toEqual([]))
+  const { streamFirstSeq } = await stage.bus.storedAttempts(keyOf(job))
+  expect(streamFirstSeq).toBeGreaterThan(1)
+  // Answered behind all that the reader has asked.
+  await stage.bus.storedAttempts(keyOf(job))
+  const mend = stage.table.cutOff()
+  stage.bus.publishHint(keyOf(job))
+  const publisher = await stage.publisherOf(job)
+  await publishLines(publisher, 1, 2)
+  await eventually(() => expect(watcher.seqs).toEqual(seqs(1, 2)))
+  mend()
+  watcher.detach()
+  await publisher.stop()
+})
