@@ -24,6 +24,11 @@ export function isOver(record: JobRecord, attempt: number): boolean {
   return isTerminal(record.state.status) || record.state.assignment?.attempt !== attempt
 }
 
+/** Nothing more comes of it: its agent has handed over everything, or is gone. */
+export function isReleased(record: JobRecord, attempt: number): boolean {
+  return isOver(record, attempt) && !record.heldAttempts.includes(attempt)
+}
+
 export interface ReadSoFar {
   readonly n: number
   /** Where a later attempt begins, once that is known. */
@@ -38,8 +43,7 @@ export async function isThrough(
   { n, fence }: ReadSoFar,
 ): Promise<boolean> {
   if (row.updates !== null && n >= row.updates) return true
-  const released = isOver(record, row.attempt) && !record.heldAttempts.includes(row.attempt)
-  if (fence === null && !released) return false
+  if (fence === null && !isReleased(record, row.attempt)) return false
   const last = await askPatiently(() => bus.readResume(row.agent, { ...key, attempt: row.attempt }))
   return n >= last.n
 }

@@ -6,11 +6,12 @@
 // that nobody can have begun one. The database is waited for in two cases only:
 //   - the stream has messages of a later attempt that the row does not know. They may be junk of some agent;
 //   - messages that this reader has not seen have left the stream. One of them may have been a later attempt's first.
-// Only a newer row can tell.
-import { isTerminal, type AttemptRecord, type JobRecord } from '../../shared/job.ts'
-import { askPatiently, attemptFrom } from './attempt-end.ts'
+// Only a newer row can tell. What it says of a fence that the stream has lost is in lost-fence.ts.
+import { isTerminal, type JobRecord } from '../../shared/job.ts'
 import type { StoredAttempt } from '../../shared/subjects.ts'
+import { askPatiently, attemptFrom, isReleased } from './attempt-end.ts'
 import type { Bus } from './bus-port.ts'
+import { beganBefore, laterRows, spokenRows } from './lost-fence.ts'
 import type { Clock, JobKey } from './ports.ts'
 import type { RowWatch } from './relay-rows.ts'
 import { sleep } from './relay-wake.ts'
@@ -30,6 +31,13 @@ export interface Fence {
   readonly clearSeq: number
 }
 
+export interface FenceQuestion {
+  readonly attempt: number
+  readonly clearSeq: number
+  /** Messages wait for the answer. */
+  readonly hasNews: boolean
+}
+
 const READ_AGAIN_MS = 250
 
 export function hasLater(record: JobRecord | null, attempt: number): boolean {
@@ -38,43 +46,51 @@ export function hasLater(record: JobRecord | null, attempt: number): boolean {
 
 /**
  * A `fence` of null: all messages that came before this was asked precede every later attempt. What was found once stays:
- * a later attempt that is found afterwards began later. `hasNews`: messages wait for the answer.
+ * a later attempt that is found afterwards began later.
  */
-export async function findFence(
-  deps: FenceDeps,
-  { attempt, clearSeq, hasNews }: { readonly attempt: number; readonly clearSeq: number; readonly hasNews: boolean },
-  signal: AbortSignal,
-): Promise<Fence> {
+export async function findFence(deps: FenceDeps, question: FenceQuestion, signal: AbortSignal): Promise<Fence> {
   const { bus, key, rows } = deps
+  const { attempt, clearSeq, hasNews } = question
   const known = rows.current()
-  if (known !== null && isTerminal(known.state.status)) return { fence: await firstOfLater(deps, attempt), clearSeq }
+  if (known !== null && isTerminal(known.state.status))
+    return { fence: await fenceByRow(deps, question, signal), clearSeq }
   const stored = await askPatiently(() => bus.storedAttempts(key))
   const later = stored.attempts.filter((one) => one.attempt > attempt)
-  const isWhole = stored.streamFirstSeq <= clearSeq + 1
-  if (later.length === 0 && isWhole && !mustStoreAgain(known, attempt))
-    return { fence: null, clearSeq: stored.streamLastSeq }
-  if (later.length === 0 && !hasNews) return { fence: null, clearSeq }
-  if (later.length === 0 || !later.every((one) => knows(rows.current(), one))) await readAnew(deps, signal)
-  let fence = await firstOfLater(deps, attempt)
-  while (fence === null && mustStoreAgain(rows.current(), attempt) && !signal.aborted) {
-    await sleep(deps.clock, READ_AGAIN_MS, signal)
-    await readAnew(deps, signal)
-    fence = await firstOfLater(deps, attempt)
+  if (later.length === 0) {
+    const isWhole = stored.streamFirstSeq <= clearSeq + 1
+    if (isWhole && spokenRows(known, attempt).length === 0) return { fence: null, clearSeq: stored.streamLastSeq }
+    if (!hasNews) return { fence: null, clearSeq }
   }
+  if (later.length === 0 || !later.every((one) => knows(rows.current(), one))) await readAnew(deps, signal)
+  const fence = await fenceByRow(deps, question, signal)
   return { fence, clearSeq: hasLater(rows.current(), attempt) ? clearSeq : stored.streamLastSeq }
 }
 
-async function firstOfLater({ bus, key, rows }: FenceDeps, attempt: number): Promise<number | null> {
-  const later = rows.current()?.attempts.filter((row) => row.attempt > attempt) ?? []
-  const firstOf = ({ agent, attempt: number }: AttemptRecord): Promise<number | null> =>
-    askPatiently(() => bus.firstSeq(agent, { ...key, attempt: number }))
-  const firsts = (await Promise.all(later.map(firstOf))).filter((first) => first !== null)
-  return firsts.length > 0 ? Math.min(...firsts) : null
+/** Waits where the first message of a later attempt is gone, and its agent will store it anew. */
+async function fenceByRow(
+  deps: FenceDeps,
+  { attempt, hasNews }: FenceQuestion,
+  signal: AbortSignal,
+): Promise<number | null> {
+  const { bus, key, rows } = deps
+  for (;;) {
+    const record = rows.current()
+    const later = laterRows(record, attempt)
+    const firsts = await Promise.all(
+      later.map((row) => askPatiently(() => bus.firstSeq(row.agent, { ...key, attempt: row.attempt }))),
+    )
+    const first = leastOf(firsts)
+    const lost = spokenRows(record, attempt).filter((row) => firsts[later.indexOf(row)] === null)
+    if (!record || lost.length === 0 || !hasNews || signal.aborted) return first
+    if (first !== null || lost.every((row) => isReleased(record, row.attempt)))
+      return (await beganBefore(bus, key, record, attempt)) ? 1 : first
+    await sleep(deps.clock, READ_AGAIN_MS, signal)
+    await readAnew(deps, signal)
+  }
 }
 
-/** A later attempt runs, so its first message was stored: where the stream lost it, its agent soon says where it stood. */
-function mustStoreAgain(record: JobRecord | null, attempt: number): boolean {
-  return record?.state.status === 'running' && (record.state.assignment?.attempt ?? 0) > attempt
+function leastOf(seqs: readonly (number | null)[]): number | null {
+  return seqs.reduce((least, seq) => (seq !== null && (least === null || seq < least) ? seq : least), null)
 }
 
 function knows(record: JobRecord | null, { agent, attempt }: StoredAttempt): boolean {

@@ -7,6 +7,7 @@ import { dialNats } from '../../control-plane/bus/nats-dial.ts'
 import { findFence } from '../../control-plane/core/attempt-fence.ts'
 import { watchRow } from '../../control-plane/core/relay-rows.ts'
 import type { Publisher } from '../../runner-agent/publisher.ts'
+import { seqOf, terminalSeq } from '../../shared/position.ts'
 import { UPDATES_STREAM } from '../../shared/subjects.ts'
 import { eventually } from '../support/eventually.ts'
 import { clock, keyOf, openRelayStage, publishLines, seqs, type RelayStage } from '../support/relay-stage.ts'
@@ -104,6 +105,19 @@ test('where unseen messages have left the stream, its silence proves nothing: th
   await publishLines(story.next, 2, 2)
   expect(await asked).toMatchObject({ fence: story.fence })
   deps.rows.close()
+})
+
+test('an attempt that has left the stream whole cuts off what is left of the one before', async () => {
+  const job = stage.claimedJob()
+  await using story = await fenceIsEvicted(job)
+  await story.next.stop()
+  stage.table.finish(job, { updates: 1 })
+  const replay = attach(stage.relay, keyOf(job), 0)
+  await eventually(() => expect(replay.closed).toBe(1000))
+  expect(replay.frames.filter(({ type }) => type === 'gap')).toEqual([
+    { type: 'gap', from: seqOf(2, 1), to: seqOf(2, 1) },
+  ])
+  expect(replay.seqs).toEqual([seqOf(2, 1), terminalSeq(2)])
 })
 
 test('a silent job whose reader came in time says its first word without the database', async () => {
