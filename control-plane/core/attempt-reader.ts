@@ -9,7 +9,7 @@ import type { AttemptRecord } from '../../shared/job.ts'
 import { LAST_N, seqOf } from '../../shared/position.ts'
 import type { Bus, StoredBatch } from './bus-port.ts'
 import type { Clock, JobKey } from './ports.ts'
-import { askPatiently, isThrough } from './attempt-end.ts'
+import { askPatiently, isOver, isThrough } from './attempt-end.ts'
 import { findFence, hasLater } from './attempt-fence.ts'
 import { pumpBatches } from './batch-pump.ts'
 import { createPartAssembler, type PartAssembler } from './part-assembler.ts'
@@ -68,11 +68,11 @@ export async function* readAttempt(
   const unwatch = rows.onRead(wake.fire)
   const pump = pumpBatches(bus, { agent, key, n: fromN + 1 }, wake.fire)
   try {
-    const [stored, look] = await Promise.all([
+    const [stored, clearSeq] = await Promise.all([
       askPatiently(() => bus.readResume(agent, key)),
-      askPatiently(() => bus.storedAttempts(key)),
+      clearFromStart(deps, attempt),
     ])
-    if (rows.isSure(attempt)) progress.clearSeq = look.streamLastSeq
+    progress.clearSeq = clearSeq
     let edge: number | null = stored.n
     while (!signal.aborted) {
       const frames = await takeFrames(deps, pump.take(), progress, signal)
@@ -89,6 +89,14 @@ export async function* readAttempt(
     unwatch()
     pump.close()
   }
+}
+
+/** So that what an attempt says after a long silence is judged without the database: most of the stream may have gone by then. */
+async function clearFromStart({ bus, key, rows }: ReaderDeps, attempt: number): Promise<number> {
+  const record = rows.current()
+  if (record === null || isOver(record, attempt)) return 0
+  const { streamLastSeq } = await askPatiently(() => bus.storedAttempts(key))
+  return rows.isSure(attempt) ? streamLastSeq : 0
 }
 
 /** The attempt's row when the attempt is through, else null. */
