@@ -121,6 +121,8 @@ test('an attempt that has left the stream whole cuts off what is left of the one
 })
 
 test('a silent job whose reader came in time says its first word without the database', async () => {
+  await using other = await fenceIsEvicted(stage.claimedJob())
+  expect(other.fence).toBeGreaterThan(1)
   const job = stage.claimedJob()
   const watcher = attach(stage.relay, keyOf(job), 0)
   await eventually(() => expect(watcher.states).not.toEqual([]))
